@@ -1,0 +1,37 @@
+"""One-step reinforcement learning and policy gradients, with every estimator checked against its enumerated truth.
+
+Every method is one line, ``gradient = (1/Z) Σ w ∇ log π``, and three answers: who writes the labels
+(:mod:`ostrl.labeling`), how each is weighted (:mod:`ostrl.weighting`), what is divided by
+(:mod:`ostrl.surrogate`).
+"""
+
+from ostrl import diagnostics, exact, labeling, methods, surrogate, weighting
+from ostrl.batch import DEMONSTRATOR, OLD, SELF, Batch
+from ostrl.methods import METHODS, Method, Record, train_steps
+from ostrl.policies import CategoricalPolicy, StringPolicy, TablePolicy
+from ostrl.surrogate import surrogate_loss
+from ostrl.tasks import TableTask
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "DEMONSTRATOR",
+    "METHODS",
+    "OLD",
+    "SELF",
+    "Batch",
+    "CategoricalPolicy",
+    "Method",
+    "Record",
+    "StringPolicy",
+    "TablePolicy",
+    "TableTask",
+    "diagnostics",
+    "exact",
+    "labeling",
+    "methods",
+    "surrogate",
+    "surrogate_loss",
+    "train_steps",
+    "weighting",
+]

@@ -1,0 +1,112 @@
+"""What flows through everything: a :class:`Batch` of graded labels, and the protocols of those who make it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+from torch.nn import Parameter
+
+from ostrl import checks
+
+SELF, DEMONSTRATOR, OLD = 0, 1, 2
+"""Who wrote a label: the policy being trained, a demonstrator (a person or a stronger model), an old policy."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """B prompts, G answers to each, and what is known about them. Nothing in it carries a graph.
+
+    For policies over a table, actions are indices ``[B, G]`` and log-probabilities ``[B, G]``; for language
+    models, actions are token ids ``[B, G, T]``, log-probabilities ``[B, G, T]``, and ``mask`` says which tokens
+    count.
+
+    Attributes:
+        prompts: indices ``[B]``, or a list of B strings.
+        actions: the labels, ``[B, G]`` or ``[B, G, T]``.
+        rewards: the teacher's grades, ``[B, G]``.
+        source: who wrote each label, ``[B, G]``: ``SELF``, ``DEMONSTRATOR`` or ``OLD``.
+        log_prob: log-probability (nats) of each label under the policy being trained.
+        behavior_log_prob: the same under whoever wrote the label.
+        ref_log_prob: the same under a reference policy, or ``None``.
+        mask: ``[B, G, T]``, or ``None`` for tables.
+
+    Raises:
+        TypeError: for integer rewards or another wrong kind of argument.
+        ValueError: for an empty batch, NaN or infinite rewards, anything that requires grad, or shapes that do
+            not fit each other.
+    """
+
+    prompts: Int[Tensor, "B"] | list[str]
+    actions: Int[Tensor, "B G"] | Int[Tensor, "B G T"]
+    rewards: Float[Tensor, "B G"]
+    source: Int[Tensor, "B G"]
+    log_prob: Float[Tensor, "B G"] | Float[Tensor, "B G T"]
+    behavior_log_prob: Float[Tensor, "B G"] | Float[Tensor, "B G T"]
+    ref_log_prob: Float[Tensor, "B G"] | Float[Tensor, "B G T"] | None = None
+    mask: Bool[Tensor, "B G T"] | None = None
+
+    def __post_init__(self) -> None:
+        rewards = checks.rewards(self.rewards, "Batch.rewards")
+        groups = tuple(rewards.shape)
+        if len(self.prompts) != groups[0]:
+            raise ValueError(f"Batch.prompts must have length B = {groups[0]}, got {len(self.prompts)}")
+        actions = checks.tensor("Batch.actions", self.actions)
+        if tuple(actions.shape[:2]) != groups or actions.ndim not in (2, 3):
+            raise ValueError(
+                f"Batch.actions must have shape [B, G] or [B, G, T] with [B, G] = {list(groups)}, "
+                f"got {checks.shape_of(actions)}"
+            )
+        checks.shape("Batch.source", checks.tensor("Batch.source", self.source), groups, "[B, G] =")
+        per_label = {
+            "log_prob": self.log_prob,
+            "behavior_log_prob": self.behavior_log_prob,
+            "ref_log_prob": self.ref_log_prob,
+        }
+        for name, value in per_label.items():
+            if value is not None:
+                x = checks.floating(f"Batch.{name}", value)
+                checks.shape(f"Batch.{name}", x, tuple(actions.shape), "that of actions,")
+                checks.no_graph(f"Batch.{name}", x)
+                checks.same_device(f"Batch.{name}", x, "Batch.rewards", rewards)
+        if self.mask is not None:
+            mask = checks.tensor("Batch.mask", self.mask)
+            if mask.dtype != torch.bool:
+                raise TypeError(f"Batch.mask must be boolean, got {mask.dtype}")
+            checks.shape("Batch.mask", mask, tuple(actions.shape), "that of actions,")
+
+
+class Policy(Protocol):
+    """Anything that can write answers and say how likely they were: a table, a toy, a language model."""
+
+    def parameters(self) -> Iterator[Parameter]:
+        """The parameters that training moves."""
+
+    def sample(self, prompts: Any, group_size: int, generator: torch.Generator) -> Tensor:
+        """Draw ``group_size`` answers to each prompt: ``[B, G]`` indices or ``[B, G, T]`` tokens."""
+
+    def log_prob(self, prompts: Any, actions: Tensor) -> Tensor:
+        """Log-probability (nats) of the answers, in their shape, with a graph."""
+
+
+class Task(Protocol):
+    """Prompts as users supply them, a teacher who grades answers, and perhaps demonstrators who write some."""
+
+    def check_policy(self, policy: Any) -> None:
+        """Raise if a policy cannot answer this task's prompts."""
+
+    def sample_prompts(self, batch_size: int, generator: torch.Generator) -> Any:
+        """Draw prompts from P(o)."""
+
+    def reward(self, prompts: Any, actions: Tensor) -> Float[Tensor, "B G"]:
+        """Grade the answers."""
+
+    def demonstrate(self, prompts: Any, group_size: int, generator: torch.Generator) -> Tensor:
+        """Draw ``group_size`` of the demonstrators' answers to each prompt."""
+
+    def demonstration_log_prob(self, prompts: Any, actions: Tensor) -> Tensor:
+        """Log-probability (nats) of answers under the demonstrators, in their shape."""

@@ -1,0 +1,170 @@
+"""The truth, by summing over every prompt and every answer.
+
+Gradients are flat vectors in the order of ``torch.nn.utils.parameters_to_vector``.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from ostrl import checks
+from ostrl.estimates import gradient_estimates, pull_back
+from ostrl.methods import Method
+from ostrl.policies import TablePolicy
+from ostrl.tasks import TableTask
+
+MAX_STATES = 5_000_000
+_CHUNK_ENTRIES = 2**23
+
+
+def _value(policy: TablePolicy, task: TableTask) -> Tensor:
+    task.check_policy(policy)
+    probs = policy.probs()
+    return (task.prompt_probs[:, None] * probs * task.rewards).sum()
+
+
+def value(policy: TablePolicy, task: TableTask) -> Float[Tensor, ""]:
+    """``J(θ) = Σ_o P(o) Σ_a π_θ(a|o) r(a, o)``. Implements ``eq-objective``.
+
+    Raises:
+        TypeError: if policy and task differ in dtype.
+        ValueError: if they differ in shape or device, or a parameter is not finite.
+    """
+    return _value(policy, task).detach()
+
+
+def gradient(policy: TablePolicy, task: TableTask) -> Float[Tensor, "P"]:
+    """``∇J(θ)``, by differentiating the sum. Raises as :func:`value`. Implements ``eq-gradient-of-sum``."""
+    parameters = list(policy.parameters())
+    parts = torch.autograd.grad(_value(policy, task), parameters, materialize_grads=True, allow_unused=True)
+    return torch.cat([part.flatten() for part in parts])
+
+
+def scores(policy: TablePolicy) -> Float[Tensor, "O A P"]:
+    """``s(a, o) = ∇_θ log π_θ(a|o)`` of every answer to every prompt. Implements ``eq-score``."""
+    table = policy.log_probs()
+    one_hot = torch.eye(table.numel(), dtype=table.dtype, device=table.device).view(-1, *table.shape)
+    return pull_back(policy, table, one_hot).view(*table.shape, -1)
+
+
+def fisher(policy: TablePolicy, task: TableTask) -> Float[Tensor, "P P"]:
+    """The Fisher matrix ``F = E[s sᵀ]``, over prompts from P(o) and answers from the policy. ``eq-fisher``.
+
+    Raises as :func:`value`.
+    """
+    task.check_policy(policy)
+    probs = policy.probs().detach()
+    s = scores(policy)
+    return torch.einsum("o,oa,oap,oaq->pq", task.prompt_probs, probs, s, s)
+
+
+def optimal_baseline(policy: TablePolicy, task: TableTask) -> Float[Tensor, "O"]:
+    """The baseline of each prompt that makes the trace of the covariance of ``(R - b) s`` smallest.
+
+    It is ``b* = E[R ‖s‖²] / E[‖s‖²]``, with answers from the policy. Where every score is zero any baseline does,
+    and the mean return is given. Source: Greensmith et al. (2004). Raises as :func:`value`.
+    """
+    task.check_policy(policy)
+    probs = policy.probs().detach()
+    mass = probs * scores(policy).square().sum(-1)
+    total = mass.sum(1)
+    mean = (probs * task.rewards).sum(1)
+    best = (mass * task.rewards).sum(1) / torch.where(total > 0, total, 1)
+    return torch.where(total > 0, best, mean)
+
+
+@dataclass(frozen=True)
+class Moments:
+    """Mean and covariance of a random gradient estimate.
+
+    Attributes:
+        mean: ``[P]``.
+        covariance: ``[P, P]``, or ``None`` if it was not asked for.
+    """
+
+    mean: Float[Tensor, "P"]
+    covariance: Float[Tensor, "P P"] | None
+
+
+def moments(
+    method: Method,
+    policy: TablePolicy,
+    task: TableTask,
+    group_size: int,
+    num_prompts: int = 1,
+    covariance: bool = True,
+) -> Moments:
+    """Exact mean and covariance of a method's gradient estimate from ``num_prompts`` prompts times G answers.
+
+    Sums over every draw of the prompts from P(o) and every group of answers to each, ``(O · A^G)^B`` states, a
+    chunk at a time.
+
+    Args:
+        method: a row of ``METHODS``, or one of your own.
+        policy: the policy being trained.
+        task: prompts, grades, and demonstrators if the method asks for them.
+        group_size: G.
+        num_prompts: B, drawn independently.
+        covariance: whether to compute the covariance.
+
+    Raises:
+        TypeError: if policy and task differ in dtype.
+        ValueError: if there are more than five million states (their number is given), if policy and task do not
+            fit, or if the method's weights are not finite.
+    """
+    checks.positive_int("num_prompts", num_prompts)
+    slot_probs = method.label.probs(policy, task, group_size)
+    prompts_count, _, answers = slot_probs.shape
+    states = (prompts_count * answers**group_size) ** num_prompts
+    if states > MAX_STATES:
+        raise ValueError(
+            f"moments would enumerate ({prompts_count} prompts x {answers}^{group_size} groups)^{num_prompts} = "
+            f"{states:,} states; at most {MAX_STATES:,} are allowed. Use fewer answers, a smaller group, or "
+            "diagnostics.estimate_gradient"
+        )
+    size = sum(p.numel() for p in policy.parameters())
+    chunk = max(1, _CHUNK_ENTRIES // (2 * max(size, task.rewards.numel()) + 8 * num_prompts * group_size))
+    device, dtype = slot_probs.device, slot_probs.dtype
+    slots = torch.arange(group_size, device=device)
+    weight_sum = torch.zeros((), dtype=dtype, device=device)
+    mean = torch.zeros(size, dtype=dtype, device=device)
+    spread = torch.zeros(size, size, dtype=dtype, device=device)
+    for start in range(0, states, chunk):
+        index = torch.arange(start, min(start + chunk, states), device=device)
+        digits = _digits(index, ([prompts_count] + [answers] * group_size) * num_prompts)
+        digits = digits.view(len(index), num_prompts, 1 + group_size)
+        prompts, actions = digits[:, :, 0], digits[:, :, 1:]
+        prob = task.prompt_probs[prompts].prod(1) * slot_probs[prompts[..., None], slots, actions].prod(2).prod(1)
+        possible = prob > 0
+        if not bool(possible.any()):
+            continue
+        prob, prompts, actions = prob[possible], prompts[possible], actions[possible]
+        pile = method.label.batch(policy, task, prompts.flatten(), actions.flatten(0, 1))
+        estimates = gradient_estimates(method, policy, pile, num_prompts)
+        # Chan et al. (1983): merge the chunk's mean and spread into the running ones without cancellation.
+        mass = prob.sum()
+        chunk_mean = (prob @ estimates) / mass
+        total = weight_sum + mass
+        delta = chunk_mean - mean
+        mean = mean + delta * (mass / total)
+        if covariance:
+            centered = estimates - chunk_mean
+            spread = spread + (prob * centered.T) @ centered + torch.outer(delta, delta) * (weight_sum * mass / total)
+        weight_sum = total
+    if not math.isclose(float(weight_sum), 1.0, abs_tol=1e5 * torch.finfo(dtype).eps):
+        raise ValueError(f"the states' probabilities must sum to 1, got {float(weight_sum):.12g}")
+    return Moments(mean, spread if covariance else None)
+
+
+def _digits(index: Tensor, radices: list[int]) -> Tensor:
+    """The mixed-radix digits of each number, one column a radix."""
+    digits = []
+    for radix in reversed(radices):
+        digits.append(index % radix)
+        index = index // radix
+    return torch.stack(digits[::-1], dim=1)

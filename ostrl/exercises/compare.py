@@ -1,0 +1,90 @@
+"""How an answer is compared with the exact one. Each returns what is wrong, in words, or ``None``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+
+def as_tensor(answer: object) -> Tensor | str:
+    """A reader's number, list, array or tensor as float64, or what is wrong with it."""
+    try:
+        x = torch.as_tensor(answer, dtype=torch.float64).detach()
+    except (TypeError, ValueError, RuntimeError):
+        return f"expected a number or a tensor, got {type(answer).__name__}."
+    if not bool(x.isfinite().all()):
+        return "your answer is not finite."
+    return x
+
+
+def value(
+    answer: object, expected: float | Tensor, mistakes: Mapping[str, float | Tensor] | None = None, tol: float = 1e-6
+) -> str | None:
+    """Compare a number or a tensor.
+
+    Args:
+        answer: the reader's.
+        expected: the exact one.
+        mistakes: typical wrong values by their diagnosis.
+        tol: relative tolerance, to leave room for rounded numbers where an exercise allows them.
+    """
+    got = as_tensor(answer)
+    if isinstance(got, str):
+        return got
+    want = torch.as_tensor(expected, dtype=torch.float64)
+    if got.shape != want.shape:
+        return f"expected {_shape(want)}, got {_shape(got)}."
+    if _close(got, want, tol):
+        return None
+    for diagnosis, wrong in (mistakes or {}).items():
+        if _close(got, torch.as_tensor(wrong, dtype=torch.float64), tol):
+            return diagnosis
+    return direction(got, want, tol)
+
+
+def function(
+    answer: object,
+    expected: Callable[..., float | Tensor],
+    inputs: Sequence[tuple[object, ...]],
+    mistakes: Mapping[str, Callable[..., float | Tensor]] | None = None,
+    tol: float = 1e-6,
+) -> str | None:
+    """Compare a function with the exact one on several inputs; ``mistakes`` are typical wrong functions."""
+    if not callable(answer):
+        return f"expected a function, got {type(answer).__name__}."
+    outputs = []
+    for args in inputs:
+        try:
+            outputs.append(answer(*args))
+        except Exception as error:  # the reader's own code: say what it raised
+            return f"your function raised {type(error).__name__}: {error}"
+    verdicts = [value(out, expected(*args), tol=tol) for out, args in zip(outputs, inputs, strict=True)]
+    if all(v is None for v in verdicts):
+        return None
+    for diagnosis, wrong in (mistakes or {}).items():
+        if all(value(out, wrong(*args), tol=tol) is None for out, args in zip(outputs, inputs, strict=True)):
+            return diagnosis
+    return next(v for v in verdicts if v is not None)
+
+
+def direction(got: Tensor, want: Tensor, tol: float) -> str:
+    """How two different vectors are related: sign, length, or direction."""
+    norms = float(got.norm()), float(want.norm())
+    if got.ndim == 0 or min(norms) == 0:
+        return "that is not the exact value."
+    cosine = float((got * want).sum()) / (norms[0] * norms[1])
+    if cosine < -1 + tol:
+        return "it points exactly the other way: check the sign."
+    if cosine > 1 - tol:
+        return f"the direction is right, but it has {norms[0] / norms[1]:.4g} of the exact length."
+    return f"it makes an angle with the exact answer (cosine {cosine:.3f})."
+
+
+def _close(got: Tensor, want: Tensor, tol: float) -> bool:
+    return got.shape == want.shape and bool(((got - want).abs() <= tol * (want.abs().max() + 1e-9)).all())
+
+
+def _shape(x: Tensor) -> str:
+    return "a single number" if x.ndim == 0 else f"a tensor of shape {list(x.shape)}"

@@ -1,0 +1,100 @@
+"""Who writes the labels.
+
+A labeler fills the G slots of every group. Which source writes which slot is fixed; given the prompt, the slots
+are independent. That is all that exact enumeration needs to know.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from ostrl import checks
+from ostrl.batch import DEMONSTRATOR, SELF, Batch, Policy, Task
+from ostrl.policies import TablePolicy
+from ostrl.tasks import TableTask
+
+
+@dataclass(frozen=True)
+class Labeler:
+    """One answer to "who writes the labels?".
+
+    Attributes:
+        name: in words, as it stands in the table of methods.
+        slots: maps the group size G to the source of each slot, a list of ``SELF`` and ``DEMONSTRATOR``.
+    """
+
+    name: str
+    slots: Callable[[int], list[int]]
+
+    def probs(self, policy: TablePolicy, task: TableTask, group_size: int) -> Float[Tensor, "O G A"]:
+        """The distribution that each slot is drawn from, for every prompt; no graph.
+
+        Raises:
+            ValueError: if a demonstrator is needed and the task has none, or policy and task do not fit.
+        """
+        task.check_policy(policy)
+        writers = {SELF: policy.probs().detach()}
+        slots = self.slots(checks.positive_int("group_size", group_size))
+        if DEMONSTRATOR in slots:
+            writers[DEMONSTRATOR] = task.demonstrations
+        return torch.stack([writers[source] for source in slots], dim=1)
+
+    def sample(self, policy: Policy, task: Task, batch_size: int, group_size: int, generator: torch.Generator) -> Batch:
+        """Draw prompts, have every slot written, have every label graded.
+
+        Raises:
+            TypeError: for a missing generator.
+            ValueError: as :meth:`probs`, or for sizes below 1.
+        """
+        task.check_policy(policy)
+        slots = self.slots(checks.positive_int("group_size", group_size))
+        prompts = task.sample_prompts(batch_size, generator)
+        writers = {SELF: policy.sample, DEMONSTRATOR: task.demonstrate}
+        columns = {
+            source: iter(writers[source](prompts, slots.count(source), generator).unbind(1))
+            for source in dict.fromkeys(slots)
+        }
+        actions = torch.stack([next(columns[source]) for source in slots], dim=1)
+        return self.batch(policy, task, prompts, actions)
+
+    def batch(self, policy: Policy, task: Task, prompts: Any, actions: Tensor) -> Batch:
+        """Grade given answers and say how likely they were, as if this labeler had written them."""
+        slots = torch.tensor(self.slots(actions.shape[1]), device=actions.device)
+        with torch.no_grad():
+            log_prob = policy.log_prob(prompts, actions)
+        behavior = log_prob
+        if bool((slots == DEMONSTRATOR).any()):
+            behavior = torch.where(slots == DEMONSTRATOR, task.demonstration_log_prob(prompts, actions), log_prob)
+        return Batch(
+            prompts=prompts,
+            actions=actions,
+            rewards=task.reward(prompts, actions),
+            source=slots.expand(actions.shape[:2]),
+            log_prob=log_prob,
+            behavior_log_prob=behavior,
+        )
+
+
+def _all_own(group_size: int) -> list[int]:
+    return [SELF] * group_size
+
+
+def _all_shown(group_size: int) -> list[int]:
+    return [DEMONSTRATOR] * group_size
+
+
+def _half_shown(group_size: int) -> list[int]:
+    if group_size < 2:
+        raise ValueError(f"group_size must be at least 2 to mix demonstrators with the model, got {group_size}")
+    return [DEMONSTRATOR] * (group_size // 2) + [SELF] * (group_size - group_size // 2)
+
+
+on_policy = Labeler("the model", _all_own)
+demonstrations = Labeler("demonstrators", _all_shown)
+mixture = Labeler("half demonstrators, half the model", _half_shown)

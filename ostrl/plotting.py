@@ -1,0 +1,98 @@
+"""The book's figures: one palette, one style.
+
+Figures have a transparent background, and every color is of middle lightness, so that the same picture can be
+read on a white page and on a dark one. Colors are told apart by color-blind readers too, and a method keeps its
+color and its marker through the whole book.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+import torch
+from cycler import cycler
+from jaxtyping import Float
+from matplotlib.axes import Axes
+from torch import Tensor
+
+BLUE, ORANGE, GREEN, PURPLE, GRAY = "#1f7fc0", "#cf5a00", "#008a64", "#b3609b", "#7a7a7a"
+
+METHOD_STYLE: dict[str, tuple[str, str]] = {
+    "rl": (BLUE, "o"),
+    "sft": (ORANGE, "s"),
+    "self-training": (GREEN, "^"),
+}
+"""Color and marker of the three gradients, the same everywhere."""
+
+_RC: Any = {
+    "figure.figsize": (5.2, 3.3),
+    "figure.dpi": 110,
+    "figure.facecolor": "none",
+    "figure.constrained_layout.use": True,
+    "savefig.facecolor": "none",
+    "axes.facecolor": "none",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.edgecolor": GRAY,
+    "axes.labelcolor": GRAY,
+    "axes.titlecolor": GRAY,
+    "axes.titlesize": 11,
+    "axes.labelsize": 11,
+    "axes.prop_cycle": cycler(color=[BLUE, ORANGE, GREEN, PURPLE, GRAY]),
+    "xtick.color": GRAY,
+    "ytick.color": GRAY,
+    "xtick.labelsize": 10.5,
+    "ytick.labelsize": 10.5,
+    "text.color": GRAY,
+    "font.size": 11,
+    "lines.linewidth": 2.0,
+    "legend.frameon": False,
+    "legend.labelcolor": "linecolor",
+    "svg.hashsalt": "ostrl",
+}
+
+
+def use_style() -> None:
+    """Set the book's style for all figures that follow; in a notebook, also crisp and reproducible pictures."""
+    mpl.rcParams.update(_RC)
+    try:
+        from IPython.core.getipython import get_ipython
+        from matplotlib_inline.backend_inline import set_matplotlib_formats
+    except ImportError:
+        return
+    if get_ipython() is not None:
+        set_matplotlib_formats("retina", bbox_inches=None, metadata={"Software": None})
+
+
+def label_line(ax: Axes, x: float, y: float, text: str, color: str, **kwargs: Any) -> None:
+    """Write a line's name beside it, in its color: easier to read than a legend."""
+    ax.annotate(text, (x, y), color=color, **{"xytext": (4, 4), "textcoords": "offset points", **kwargs})
+
+
+def simplex_xy(probs: Float[Tensor, "*N 3"]) -> np.ndarray:
+    """Points of the plane for distributions over three answers: corners of an equilateral triangle of side 1.
+
+    Answer 0 sits at the bottom left, answer 1 at the bottom right, answer 2 at the top.
+    """
+    corners = torch.tensor([[0.0, 0.0], [1.0, 0.0], [0.5, 0.75**0.5]], dtype=probs.dtype)
+    return (probs.detach().cpu() @ corners).numpy()
+
+
+def draw_simplex(ax: Axes, names: Sequence[str] = ("answer 0", "answer 1", "answer 2")) -> None:
+    """Draw the triangle of all distributions over three answers, with its corners named."""
+    top = 0.75**0.5
+    ax.plot([0, 1, 0.5, 0], [0, 0, top, 0], color=GRAY, linewidth=1.2, zorder=1)
+    ax.text(0, -0.03, names[0], ha="center", va="top")
+    ax.text(1, -0.03, names[1], ha="center", va="top")
+    ax.text(0.5, top + 0.02, names[2], ha="center", va="bottom")
+    ax.set(aspect="equal", xlim=(-0.12, 1.12), ylim=(-0.12, top + 0.1))
+    ax.axis("off")
+
+
+def simplex_grid(steps: int, dtype: torch.dtype = torch.float64) -> Float[Tensor, "N 3"]:
+    """Every distribution over three answers whose probabilities are positive multiples of ``1 / steps``."""
+    points = [(i, j, steps - i - j) for i in range(1, steps) for j in range(1, steps - i)]
+    return torch.tensor(points, dtype=dtype) / steps

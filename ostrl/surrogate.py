@@ -1,0 +1,104 @@
+"""The one loss, and what it is divided by.
+
+Every method in the book has the gradient ``(1/Z) Σ w ∇ log π``. :func:`surrogate_loss` is the scalar whose
+backward pass gives it (with a minus sign, since optimizers go downhill). Its value is not the objective.
+``detach`` lives here and nowhere else.
+
+A normalizer takes the batch and its weights and returns Z, a number or a tensor that broadcasts against the
+weights. Z belongs to the whole batch, never to a micro-batch.
+"""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from ostrl import checks
+from ostrl.batch import Batch
+
+
+def surrogate_loss(
+    log_prob: Float[Tensor, "B G"] | Float[Tensor, "B G T"],
+    weight: Float[Tensor, "B G"] | Float[Tensor, "B G T"],
+    normalizer: float | Tensor,
+    mask: Bool[Tensor, "B G T"] | None = None,
+) -> Float[Tensor, ""]:
+    """The scalar ``-Σ w · log π / Z``, with w and Z held constant and masked tokens left out.
+
+    Args:
+        log_prob: log-probabilities (nats) of the labels, with a graph.
+        weight: one weight a log-probability, or one dimension fewer: then each is spread over the tokens.
+        normalizer: Z, a positive number or a tensor that broadcasts against ``weight``.
+        mask: which log-probabilities count; same shape as ``log_prob``. What is masked out may even be NaN.
+
+    Returns:
+        A scalar. ``backward()`` leaves minus the policy-gradient estimate in ``.grad``.
+
+    Raises:
+        TypeError: for arguments that are not floating-point tensors, or mixed dtypes.
+        ValueError: for shapes that do not fit, weights that are not finite, or a Z that is not positive.
+    """
+    checks.floating("log_prob", log_prob)
+    checks.finite("weight", weight)
+    checks.like("weight", weight, "log_prob", log_prob)
+    if log_prob.numel() == 0:
+        raise ValueError(f"log_prob must not be empty, got shape {checks.shape_of(log_prob)}")
+    spread = weight.ndim == log_prob.ndim - 1
+    if weight.shape != log_prob.shape and not (spread and weight.shape == log_prob.shape[:-1]):
+        raise ValueError(
+            f"weight must have the shape of log_prob, {checks.shape_of(log_prob)}, or that without its last "
+            f"dimension, got {checks.shape_of(weight)}"
+        )
+    coefficient = divide(weight.detach(), normalizer)
+    if spread:
+        coefficient = coefficient.unsqueeze(-1)
+    if mask is not None:
+        if not isinstance(mask, Tensor) or mask.dtype != torch.bool:
+            raise TypeError("mask must be a boolean tensor")
+        checks.shape("mask", mask, tuple(log_prob.shape), "that of log_prob,")
+        log_prob = torch.where(mask, log_prob, 0.0)
+    return -(coefficient * log_prob).sum()
+
+
+def divide(weight: Tensor, normalizer: float | Tensor) -> Tensor:
+    """``w / Z`` with Z checked: the coefficient of each ``∇ log π``.
+
+    Raises:
+        ValueError: if Z is not positive and finite, or does not broadcast against the weights.
+    """
+    if isinstance(normalizer, Tensor):
+        checks.same_device("normalizer", normalizer, "weight", weight)
+        z = normalizer.detach().to(weight.dtype)
+        if not checks.holds(z.isfinite() & (z > 0)):
+            raise ValueError("normalizer must be positive and finite everywhere")
+        try:
+            fits = torch.broadcast_shapes(z.shape, weight.shape) == weight.shape
+        except RuntimeError:
+            fits = False
+        if not fits:
+            raise ValueError(
+                f"normalizer must broadcast against weight, {checks.shape_of(weight)}, got {checks.shape_of(z)}"
+            )
+        return weight / z
+    return weight / checks.number("normalizer", normalizer, above=0.0)
+
+
+def samples(batch: Batch, weights: Tensor) -> float:
+    """Z = B·G, the number of labels."""
+    return float(batch.rewards.numel())
+
+
+def prompts(batch: Batch, weights: Tensor) -> float:
+    """Z = B, the number of prompts."""
+    return float(batch.rewards.shape[0])
+
+
+def kept(batch: Batch, weights: Float[Tensor, "B G"]) -> Float[Tensor, ""]:
+    """Z = the number of labels in the batch with a weight other than zero (1 where there is none)."""
+    return (weights != 0).sum().clamp_min(1).to(weights.dtype)
+
+
+def kept_per_prompt(batch: Batch, weights: Float[Tensor, "B G"]) -> Float[Tensor, "B 1"]:
+    """Z = B · (labels of that prompt with a weight other than zero), 1 in place of no label."""
+    return weights.shape[0] * (weights != 0).sum(1, keepdim=True).clamp_min(1).to(weights.dtype)

@@ -1,0 +1,233 @@
+"""Bad input gets an error that names the argument, what was got and what was expected."""
+
+import pytest
+import torch
+
+import ostrl
+from ostrl import diagnostics, exact, weighting
+
+F = torch.float64
+LOGITS = torch.zeros(2, 3, dtype=F)
+REWARDS = torch.tensor([[0.0, 1.0, 0.0], [1.0, 0.0, 2.0]], dtype=F)
+R = torch.tensor([[0.0, 1.0, 0.5]], dtype=F)
+POLICY, TASK = ostrl.CategoricalPolicy(LOGITS), ostrl.TableTask(REWARDS)
+RLOO, SFT, REST = ostrl.METHODS["rloo"], ostrl.METHODS["sft"], ostrl.METHODS["rest"]
+NAN, INF = torch.tensor([[0.0, torch.nan]], dtype=F), torch.tensor([[torch.inf, 0.0]], dtype=F)
+IDX = torch.tensor([0, 1])
+
+
+def G():
+    return torch.Generator().manual_seed(0)
+
+
+CASES = {
+    # policies
+    "logits NaN": (lambda: ostrl.CategoricalPolicy(NAN), ValueError, "logits must be finite, got 1 NaN"),
+    "logits inf": (lambda: ostrl.CategoricalPolicy(INF), ValueError, "logits must be finite"),
+    "logits 1-d": (lambda: ostrl.CategoricalPolicy(LOGITS[0]), ValueError, r"logits .*\[O, A\].*got shape \[3\]"),
+    "logits ints": (lambda: ostrl.CategoricalPolicy(LOGITS.long()), TypeError, "logits .*floating.*torch.int64"),
+    "logits list": (lambda: ostrl.CategoricalPolicy([[0.0]]), TypeError, "logits must be a torch.Tensor, got list"),
+    "logits empty": (lambda: ostrl.CategoricalPolicy(LOGITS[:0]), ValueError, "logits must not be empty"),
+    "vocabulary": (lambda: ostrl.StringPolicy(1, 1, 3), ValueError, "vocab_size must be at least 2"),
+    "length": (lambda: ostrl.StringPolicy(1, 3, 0), ValueError, "max_length must be at least 1, got 0"),
+    "length float": (lambda: ostrl.StringPolicy(1, 3, 2.0), TypeError, "max_length must be an int, got float"),
+    "too many strings": (lambda: ostrl.StringPolicy(1, 50, 8), ValueError, r"make [\d,]+ strings"),
+    "prompt out of range": (
+        lambda: POLICY.log_prob(torch.tensor([2]), IDX[None, :1]),
+        ValueError,
+        "prompts .*0 … 1, got 2",
+    ),
+    "prompt negative": (lambda: POLICY.sample(torch.tensor([-1]), 1, G()), ValueError, "prompts .*0 … 1, got -1"),
+    "answer out of range": (
+        lambda: POLICY.log_prob(IDX, torch.tensor([[0], [3]])),
+        ValueError,
+        "actions .*0 … 2, got 3",
+    ),
+    "answers not ints": (lambda: POLICY.log_prob(IDX, torch.zeros(2, 1)), TypeError, "actions must be an integer"),
+    "answers 1-d": (lambda: POLICY.log_prob(IDX, IDX), ValueError, r"actions must have shape \[B, G\]"),
+    "rows differ": (lambda: POLICY.log_prob(IDX, IDX[None]), ValueError, "one row a prompt"),
+    "no prompts": (lambda: POLICY.sample(IDX[:0], 1, G()), ValueError, "prompts must not be empty"),
+    "group of none": (lambda: POLICY.sample(IDX, 0, G()), ValueError, "group_size must be at least 1, got 0"),
+    "no generator": (lambda: POLICY.sample(IDX, 1, None), TypeError, "generator must be a torch.Generator"),
+    # tasks
+    "integer rewards": (lambda: ostrl.TableTask(REWARDS.long()), TypeError, "rewards .*floating.*int64"),
+    "reward NaN": (lambda: ostrl.TableTask(NAN), ValueError, "rewards must be finite"),
+    "reward inf": (lambda: ostrl.TableTask(INF), ValueError, "rewards must be finite"),
+    "reward graph": (
+        lambda: ostrl.TableTask(REWARDS.clone().requires_grad_()),
+        ValueError,
+        "rewards must not require grad",
+    ),
+    "reward 1-d": (lambda: ostrl.TableTask(REWARDS[0]), ValueError, r"rewards must have shape \[O, A\]"),
+    "P(o) sum": (
+        lambda: ostrl.TableTask(REWARDS, torch.tensor([0.5, 0.4], dtype=F)),
+        ValueError,
+        "prompt_probs must sum to 1.*0.1",
+    ),
+    "P(o) negative": (
+        lambda: ostrl.TableTask(REWARDS, torch.tensor([1.5, -0.5], dtype=F)),
+        ValueError,
+        "prompt_probs must not be negative",
+    ),
+    "P(o) shape": (
+        lambda: ostrl.TableTask(REWARDS, torch.ones(3, dtype=F) / 3),
+        ValueError,
+        r"prompt_probs must have shape \[O\] = \[2\], got \[3\]",
+    ),
+    "P(o) dtype": (
+        lambda: ostrl.TableTask(REWARDS, torch.tensor([0.5, 0.5])),
+        TypeError,
+        "prompt_probs has dtype torch.float32",
+    ),
+    "demonstrations": (lambda: ostrl.TableTask(REWARDS, None, REWARDS), ValueError, "demonstrations must sum to 1"),
+    "demonstrations shape": (
+        lambda: ostrl.TableTask(REWARDS, None, torch.ones(2, 1, dtype=F)),
+        ValueError,
+        "demonstrations must have shape",
+    ),
+    "no demonstrators": (
+        lambda: exact.moments(SFT, POLICY, TASK, 2),
+        ValueError,
+        "no demonstrators: pass demonstrations",
+    ),
+    "batch of none": (lambda: TASK.sample_prompts(0, G()), ValueError, "batch_size must be at least 1"),
+    "grading out of range": (lambda: TASK.reward(IDX, torch.tensor([[0], [7]])), ValueError, "actions .*got 7"),
+    # policy and task together
+    "other shape": (
+        lambda: exact.value(ostrl.CategoricalPolicy(LOGITS[:, :2]), TASK),
+        ValueError,
+        r"table must have shape .*\[2, 3\], got \[2, 2\]",
+    ),
+    "other dtype": (
+        lambda: exact.gradient(ostrl.CategoricalPolicy(LOGITS.float()), TASK),
+        TypeError,
+        "dtype torch.float32",
+    ),
+    "not a table": (lambda: exact.value(torch.nn.Linear(1, 1), TASK), TypeError, "policy must be a TablePolicy"),
+    "fewer answers, sampled": (
+        lambda: diagnostics.estimate_gradient(RLOO, ostrl.CategoricalPolicy(LOGITS[:, :2]), TASK, 1, 2, 3, G()),
+        ValueError,
+        "table must have shape",
+    ),
+    # weightings
+    "integer weights": (lambda: weighting.reward(R.long()), TypeError, "rewards .*floating"),
+    "flat rewards": (lambda: weighting.leave_one_out(R[0]), ValueError, r"rewards must have shape \[B, G\]"),
+    "empty rewards": (lambda: weighting.reward(R[:0]), ValueError, "rewards must not be empty"),
+    "rewards NaN": (lambda: weighting.group_normalized(NAN), ValueError, "rewards must be finite"),
+    "rewards graph": (lambda: weighting.reward(R.clone().requires_grad_()), ValueError, "must not require grad"),
+    "group of one, loo": (lambda: weighting.leave_one_out(R[:, :1]), ValueError, "at least 2 answers.*group of 1"),
+    "group of one, mean": (lambda: weighting.mean_baseline(R[:, :1]), ValueError, "group of 1"),
+    "group of one, grpo": (lambda: weighting.group_normalized(R[:, :1]), ValueError, "group of 1"),
+    "eps": (lambda: weighting.group_normalized(R, 0.0), ValueError, "eps must be greater than 0"),
+    "k too large": (lambda: weighting.top_k(R, 4), ValueError, "k must be at most the group size G = 3, got 4"),
+    "k": (lambda: weighting.top_k(R, 0), ValueError, "k must be at least 1"),
+    "beta": (lambda: weighting.exponential(R, 0.0), ValueError, "beta must be greater than 0"),
+    "tau": (lambda: weighting.threshold(R, float("nan")), ValueError, "tau must be finite"),
+    "baseline shape": (
+        lambda: weighting.constant_baseline(R, R),
+        ValueError,
+        r"baseline must have shape \[B, 1\] = \[1, 1\]",
+    ),
+    "baseline kind": (lambda: weighting.constant_baseline(R, "mean"), TypeError, "baseline must be a number, got str"),
+    "ratio shapes": (lambda: weighting.importance(R, R[:, :2], R), ValueError, "behavior_log_prob must have shape"),
+    "clip": (lambda: weighting.clipped_importance(R, R, R, clip=1.0), ValueError, "clip must be less than 1"),
+    # surrogate
+    "weight shape": (
+        lambda: ostrl.surrogate_loss(R, R[:, :2], 1.0),
+        ValueError,
+        "weight must have the shape of log_prob",
+    ),
+    "weight too flat": (lambda: ostrl.surrogate_loss(R[None], R[0], 1.0), ValueError, "weight must have the shape"),
+    "weight dtype": (lambda: ostrl.surrogate_loss(R, R.float(), 1.0), TypeError, "weight has dtype"),
+    "weight NaN": (lambda: ostrl.surrogate_loss(R[:, :2], NAN, 1.0), ValueError, "weight must be finite"),
+    "normalizer zero": (lambda: ostrl.surrogate_loss(R, R, 0.0), ValueError, "normalizer must be greater than 0"),
+    "normalizer tensor": (
+        lambda: ostrl.surrogate_loss(R, R, torch.zeros((), dtype=F)),
+        ValueError,
+        "normalizer must be positive",
+    ),
+    "normalizer shape": (
+        lambda: ostrl.surrogate_loss(R, R, torch.ones(2, dtype=F)),
+        ValueError,
+        "normalizer must broadcast",
+    ),
+    "normalizer wide": (
+        lambda: ostrl.surrogate_loss(R, R, torch.ones(4, 3, dtype=F)),
+        ValueError,
+        "normalizer must broadcast",
+    ),
+    "mask kind": (lambda: ostrl.surrogate_loss(R, R, 1.0, R), TypeError, "mask must be a boolean"),
+    "mask shape": (lambda: ostrl.surrogate_loss(R, R, 1.0, R[:, :2] > 0), ValueError, "mask must have shape"),
+    # exact and diagnostics
+    "moments of one": (lambda: exact.moments(RLOO, POLICY, TASK, 1), ValueError, "group of 1"),
+    "moments of none": (lambda: exact.moments(RLOO, POLICY, TASK, 0), ValueError, "group_size must be at least 1"),
+    "moments no prompts": (
+        lambda: exact.moments(RLOO, POLICY, TASK, 2, 0),
+        ValueError,
+        "num_prompts must be at least 1",
+    ),
+    "no replicas": (
+        lambda: diagnostics.estimate_gradient(RLOO, POLICY, TASK, 1, 2, 0, G()),
+        ValueError,
+        "replicas must be at least 1",
+    ),
+    "few replicas": (lambda: diagnostics.z_test(R, R[0]), ValueError, "at least 30 replicas"),
+    "tau of rest": (lambda: ostrl.methods.rest(tau="high"), TypeError, "tau must be a number, got str"),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_bad_input(case):
+    call, kind, message = CASES[case]
+    with pytest.raises(kind, match=message):
+        call()
+
+
+def batch(**changes):
+    zeros = torch.zeros(1, 3, dtype=torch.long)
+    fields = {
+        "prompts": torch.zeros(1, dtype=torch.long), "actions": zeros, "rewards": R, "source": zeros,
+        "log_prob": R, "behavior_log_prob": R,
+    }  # fmt: skip
+    return ostrl.Batch(**(fields | changes))
+
+
+@pytest.mark.parametrize(
+    "changes, kind, message",
+    [
+        ({"rewards": R.long()}, TypeError, "Batch.rewards .*floating"),
+        ({"rewards": R.clone().requires_grad_()}, ValueError, "Batch.rewards must not require grad"),
+        ({"log_prob": R.clone().requires_grad_()}, ValueError, "Batch.log_prob must not require grad"),
+        ({"log_prob": R[:, :2]}, ValueError, "Batch.log_prob must have shape"),
+        ({"behavior_log_prob": R[0]}, ValueError, "Batch.behavior_log_prob must have shape"),
+        ({"ref_log_prob": R[0]}, ValueError, "Batch.ref_log_prob must have shape"),
+        ({"actions": torch.zeros(1, 2, dtype=torch.long)}, ValueError, "Batch.actions must have shape"),
+        ({"source": torch.zeros(1, 2, dtype=torch.long)}, ValueError, "Batch.source must have shape"),
+        ({"prompts": torch.zeros(2, dtype=torch.long)}, ValueError, "Batch.prompts must have length B = 1, got 2"),
+        ({"mask": R}, TypeError, "Batch.mask must be boolean"),
+    ],
+)
+def test_bad_batch(changes, kind, message):
+    batch()
+    with pytest.raises(kind, match=message):
+        batch(**changes)
+
+
+def test_a_method_whose_weights_are_not_finite_is_named():
+    method = ostrl.Method("zero_over_zero", RLOO.label, lambda b: b.rewards / 0, RLOO.normalize, "", "")
+    with pytest.raises(ValueError, match="weights of 'zero_over_zero'"):
+        exact.moments(method, POLICY, TASK, 2)
+
+
+def test_a_method_whose_weights_have_the_wrong_shape_is_named():
+    method = ostrl.Method("flat", RLOO.label, lambda b: b.rewards.flatten(), RLOO.normalize, "", "")
+    with pytest.raises(ValueError, match="weights of 'flat' must have shape"):
+        exact.moments(method, POLICY, TASK, 2)
+
+
+def test_logits_that_became_nan_are_noticed():
+    policy = ostrl.CategoricalPolicy(LOGITS)
+    with torch.no_grad():
+        policy.logits[0, 0] = torch.nan
+    with pytest.raises(ValueError, match="logits must be finite"):
+        exact.value(policy, TASK)
