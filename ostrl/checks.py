@@ -7,6 +7,7 @@ Every check raises before anything is computed and says what was wrong, what was
 from __future__ import annotations
 
 import math
+from numbers import Integral, Real
 
 import torch
 from torch import Tensor
@@ -144,16 +145,16 @@ def indices(name: str, value: object, limit: int, what: str) -> Tensor:
 
 def positive_int(name: str, value: object) -> int:
     """Require a whole number of at least one."""
-    if isinstance(value, bool) or not isinstance(value, int):
+    if isinstance(value, bool) or not isinstance(value, Integral):
         raise TypeError(f"{name} must be an int, got {_kind(value)}")
     if value < 1:
         raise ValueError(f"{name} must be at least 1, got {value}")
-    return value
+    return int(value)
 
 
 def number(name: str, value: object, *, above: float = -math.inf, at_least: float = -math.inf) -> float:
     """Require a finite number, optionally bounded from below."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
+    if isinstance(value, bool) or not isinstance(value, Real):
         raise TypeError(f"{name} must be a number, got {_kind(value)}")
     if not math.isfinite(value):
         raise ValueError(f"{name} must be finite, got {value}")

@@ -43,6 +43,7 @@ def coefficients(method: Method, pile: Batch, num_prompts: int) -> Float[Tensor,
     return checks.finite(f"the weights of {method.name!r} over its normalizer", result)
 
 
+@torch.enable_grad()
 def gradient_estimates(method: Method, policy: TablePolicy, pile: Batch, num_prompts: int) -> Float[Tensor, "N P"]:
     """The N estimates ``(1/Z) Σ w ∇ log π`` from a pile cut as in :func:`coefficients`.
 

@@ -22,6 +22,7 @@ MAX_STATES = 5_000_000
 _CHUNK_ENTRIES = 2**23
 
 
+@torch.enable_grad()  # gradients are wanted inside torch.no_grad() too
 def _value(policy: TablePolicy, task: TableTask) -> Tensor:
     task.check_policy(policy)
     probs = policy.probs()
@@ -45,6 +46,7 @@ def gradient(policy: TablePolicy, task: TableTask) -> Float[Tensor, "P"]:
     return torch.cat([part.flatten() for part in parts])
 
 
+@torch.enable_grad()
 def scores(policy: TablePolicy) -> Float[Tensor, "O A P"]:
     """``s(a, o) = ∇_θ log π_θ(a|o)`` of every answer to every prompt. Implements ``eq-score``."""
     table = policy.log_probs()

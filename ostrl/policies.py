@@ -236,4 +236,15 @@ def draw(
     checks.same_device("prompts", p, "the table", probs)
     checks.positive_int("group_size", group_size)
     checks.generator(generator, probs.device)
-    return torch.multinomial(probs[p], group_size, replacement=True, generator=generator)
+    cumulative = probs.double().cumsum(-1)
+    cumulative = cumulative / cumulative[:, -1:]
+    u = torch.rand(len(p), group_size, dtype=torch.float64, device=probs.device, generator=generator)
+    # Inverse of the distribution function: the first column whose cumulative probability exceeds u, by bisection
+    # within each row. torch.multinomial would copy a row of A probabilities for every prompt.
+    answers = probs.shape[1]
+    column = torch.zeros_like(u, dtype=torch.long)
+    for power in reversed(range(answers.bit_length())):
+        ahead = column + 2**power
+        below = cumulative[p[:, None], (ahead - 1).clamp_max(answers - 1)] <= u
+        column = torch.where(below, ahead, column)
+    return column

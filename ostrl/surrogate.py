@@ -37,7 +37,8 @@ def surrogate_loss(
 
     Raises:
         TypeError: for arguments that are not floating-point tensors, or mixed dtypes.
-        ValueError: for shapes that do not fit, weights that are not finite, or a Z that is not positive.
+        ValueError: for shapes that do not fit, weights or (unmasked) log-probabilities that are not finite, or a Z
+            that is not positive.
     """
     checks.floating("log_prob", log_prob)
     checks.finite("weight", weight)
@@ -58,6 +59,7 @@ def surrogate_loss(
             raise TypeError("mask must be a boolean tensor")
         checks.shape("mask", mask, tuple(log_prob.shape), "that of log_prob,")
         log_prob = torch.where(mask, log_prob, 0.0)
+    checks.finite("log_prob", log_prob)
     return -(coefficient * log_prob).sum()
 
 

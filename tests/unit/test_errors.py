@@ -139,6 +139,11 @@ CASES = {
     ),
     "weight too flat": (lambda: ostrl.surrogate_loss(R[None], R[0], 1.0), ValueError, "weight must have the shape"),
     "weight dtype": (lambda: ostrl.surrogate_loss(R, R.float(), 1.0), TypeError, "weight has dtype"),
+    "log-prob inf": (
+        lambda: ostrl.surrogate_loss(INF, R[:, :2], 1.0),
+        ValueError,
+        "log_prob must be finite",
+    ),
     "weight NaN": (lambda: ostrl.surrogate_loss(R[:, :2], NAN, 1.0), ValueError, "weight must be finite"),
     "normalizer zero": (lambda: ostrl.surrogate_loss(R, R, 0.0), ValueError, "normalizer must be greater than 0"),
     "normalizer tensor": (

@@ -153,3 +153,11 @@ def test_a_weighting_over_the_whole_batch_sees_one_batch_at_a_time():
                     total = total + (rewards[p, b] - center) * enumeration.score(logits, p, b) / 2
                     expected = expected + prompt_probs[o] * prompt_probs[p] * pi[o, a] * pi[p, b] * total
     torch.testing.assert_close(got, torch.from_numpy(expected), rtol=0, atol=1e-14)
+
+
+def test_gradients_are_the_same_inside_no_grad():
+    policy, task, _ = problem("graded", 2, 3, seed=9)
+    with torch.no_grad():
+        inside = exact.gradient(policy, task), exact.moments(ostrl.METHODS["rloo"], policy, task, 2).mean
+    assert torch.equal(inside[0], exact.gradient(policy, task))
+    torch.testing.assert_close(inside[1], inside[0], rtol=0, atol=1e-14)

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 import ostrl
 from ostrl import exact
-from ostrl.policies import count_strings, real_tokens
+from ostrl.policies import count_strings, draw, real_tokens
 
 
 def generator(seed=0):
@@ -119,3 +119,19 @@ def test_a_policy_of_ones_own_needs_log_probs_only():
 def test_the_base_class_says_what_is_missing():
     with pytest.raises(NotImplementedError, match="must define log_probs"):
         ostrl.TablePolicy().probs()
+
+
+@given(st.integers(1, 70), st.integers(0, 10**6))
+@settings(deadline=None, max_examples=60)
+def test_drawing_inverts_the_distribution_function(answers, seed):
+    g = generator(seed)
+    probs = torch.rand(3, answers, generator=g, dtype=torch.float64) * (torch.rand(3, answers, generator=g) < 0.5)
+    probs[:, answers // 2] += 0.1  # at least one answer is possible; many are not
+    probs = probs / probs.sum(-1, keepdim=True)
+    prompts = torch.tensor([0, 1, 2, 1])
+    drawn = draw(probs, prompts, 50, generator(seed))
+    u = torch.rand(4, 50, dtype=torch.float64, generator=generator(seed))
+    cumulative = probs.cumsum(-1) / probs.cumsum(-1)[:, -1:]
+    expected = (cumulative[prompts][:, None, :] <= u[..., None]).sum(-1)
+    assert torch.equal(drawn, expected)
+    assert bool((probs[prompts[:, None], drawn] > 0).all())
