@@ -1,0 +1,137 @@
+"""Small things the book needs from Sphinx: equation links in docstrings, plain type names, no unused runtime."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+from docutils import nodes
+from sphinx.addnodes import pending_xref
+from sphinx.application import Sphinx
+from sphinx.environment import BuildEnvironment
+from sphinx.ext.napoleon.docstring import GoogleDocstring
+
+LABEL = re.compile(r"``((?:eq|thm|prop|lem|cor)-[a-z0-9]+(?:-[a-z0-9]+)*)``")
+
+# Where the manuals of other packages describe a name: nothing is fetched when the book is built.
+TORCH = "https://docs.pytorch.org/docs/stable/"
+MANUALS = {
+    "torch.Generator": TORCH + "generated/torch.Generator.html",
+    "torch.Tensor": TORCH + "tensors.html#torch.Tensor",
+    "torch.autograd.Function": TORCH + "autograd.html#torch.autograd.Function",
+    "torch.autograd.grad": TORCH + "generated/torch.autograd.grad.html",
+    "torch.device": TORCH + "tensor_attributes.html#torch.device",
+    "torch.dtype": TORCH + "tensor_attributes.html#torch.dtype",
+    "torch.func.functional_call": TORCH + "generated/torch.func.functional_call.html",
+    "torch.nn.Module": TORCH + "generated/torch.nn.Module.html",
+    "torch.nn.Parameter": TORCH + "generated/torch.nn.parameter.Parameter.html",
+    "torch.nn.utils.parameters_to_vector": TORCH + "generated/torch.nn.utils.parameters_to_vector.html",
+    "torch.optim.Optimizer": TORCH + "optim.html#torch.optim.Optimizer",
+    "torch.vmap": TORCH + "generated/torch.vmap.html",
+    "numpy.ndarray": "https://numpy.org/doc/stable/reference/generated/numpy.ndarray.html",
+    "matplotlib.axes.Axes": "https://matplotlib.org/stable/api/_as_gen/matplotlib.axes.Axes.html",
+    "matplotlib.figure.Figure": "https://matplotlib.org/stable/api/_as_gen/matplotlib.figure.Figure.html",
+}
+ALIASES = {  # the name that the manual lists
+    "Tensor": "torch.Tensor",
+    "torch._C.Generator": "torch.Generator",
+    "torch.nn.modules.module.Module": "torch.nn.Module",
+    "torch.nn.parameter.Parameter": "torch.nn.Parameter",
+    "torch.optim.optimizer.Optimizer": "torch.optim.Optimizer",
+    "matplotlib.axes._axes.Axes": "matplotlib.axes.Axes",
+}
+
+
+def defined_labels(root: Path) -> set[str]:
+    """Labels of the equations and claims that the notebooks define."""
+    labels: set[str] = set()
+    for path in sorted((root / "notebooks").glob("*.ipynb")):
+        for cell in json.loads(path.read_text(encoding="utf8"))["cells"]:
+            if cell["cell_type"] == "markdown":
+                text = "".join(cell["source"])
+                labels.update(re.findall(r"^\$\$ \((eq-[a-z0-9-]+)\)\s*$", text, re.M))
+                labels.update(re.findall(r"^:label: ((?:thm|prop|lem|cor)-[a-z0-9-]+)\s*$", text, re.M))
+    return labels
+
+
+def link_labels(app: Sphinx, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:
+    """Turn ``eq-…`` and the labels of claims in a docstring into links, where a chapter defines them."""
+    known = app.env.ostrl_labels
+
+    def link(match: re.Match[str]) -> str:
+        label = match[1]
+        if label not in known:
+            return match[0]
+        return f"equation :eq:`{label}`" if label.startswith("eq-") else f":prf:ref:`{label}`"
+
+    lines[:] = [LABEL.sub(link, line) for line in lines]
+
+
+def resolve_type(
+    app: Sphinx, env: BuildEnvironment, node: pending_xref, contnode: nodes.TextElement
+) -> nodes.Element | None:
+    """Link the names of other packages; a dtype or a shape such as ``Float`` or ``'B G'`` has no page of its own."""
+    target = node.get("reftarget", "")
+    if node.get("refdomain") != "py":
+        return None
+    url = MANUALS.get(ALIASES.get(target, target))
+    if url:
+        return nodes.reference("", "", contnode, internal=False, refuri=url)
+    if target.startswith("jaxtyping.") or re.fullmatch(r"'[^']*'", target):
+        return contnode
+    return None
+
+
+def mend_markup(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: Any) -> None:
+    """Mend what would stop a screen reader: list roles without items, lists inside signatures, wrong names."""
+    body = context.get("body")
+    if not body:
+        return
+    body = body.replace(' role="list" class="citation-list"', ' class="citation-list"')
+    body = re.sub(r' role="doc-(?:biblioentry|backlink)"', "", body)
+    body = body.replace('<summary aria-label="Toggle hidden content">', "<summary>")
+
+    def signature(match: re.Match[str]) -> str:
+        lines = match[0].replace("<dl>", '<span class="sig-params">').replace("</dl>", "</span>")
+        return lines.replace("<dd>", '<span class="sig-line">').replace("</dd>", "</span>")
+
+    context["body"] = re.sub(r'<dt class="sig .*?</dt>', signature, body, flags=re.S)
+
+
+def start_clean(app: Sphinx) -> None:
+    """Drop the pages of the last build: a page that was renamed would stay, and be published."""
+    if app.builder.name == "html":
+        shutil.rmtree(app.outdir, ignore_errors=True)
+        Path(app.outdir).mkdir(parents=True)
+
+
+def load_labels(app: Sphinx) -> None:
+    app.env.ostrl_labels = defined_labels(Path(app.srcdir))
+
+
+def drop_unused_widget_runtime(app: Sphinx, error: Exception | None) -> None:
+    """Leave the widget runtime (4 MB) out of a site none of whose pages shows a widget."""
+    if error or app.builder.name != "html":
+        return
+    out = Path(app.outdir)
+    if not any("widgets-paths.js" in page.read_text(encoding="utf8") for page in out.rglob("*.html")):
+        shutil.rmtree(out / "_static/vendor/requirejs", ignore_errors=True)
+        shutil.rmtree(out / "_static/vendor/html-manager", ignore_errors=True)
+        (out / "_static/vendor/widgets-paths.js").unlink(missing_ok=True)
+
+
+def setup(app: Sphinx) -> dict[str, Any]:
+    sys.path.insert(0, str(app.srcdir))  # document this copy of the package, installed or not
+    app.connect("builder-inited", start_clean)
+    app.connect("builder-inited", load_labels)
+    app.connect("autodoc-process-docstring", link_labels, priority=400)
+    # Below an attribute, napoleon would read "a sentence: with a colon" as a type and its description.
+    GoogleDocstring._parse_attribute_docstring = lambda self: self._dedent(self._consume_to_end())
+    app.connect("missing-reference", resolve_type, priority=400)
+    app.connect("html-page-context", mend_markup)
+    app.connect("build-finished", drop_unused_widget_runtime)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}

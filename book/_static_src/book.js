@@ -1,0 +1,24 @@
+// Small things that the pages can't do by themselves: name the columns of tables that become cards on a phone, let the
+// keyboard reach what scrolls sideways, and give the theme's unnamed controls a name.
+(() => {
+  for (const table of document.querySelectorAll('table.ledger')) {
+    const names = [...table.querySelectorAll('thead th')].map(cell => cell.textContent.trim());
+    for (const row of table.querySelectorAll('tbody tr')) {
+      [...row.cells].forEach((cell, i) => { if (names[i]) cell.dataset.label = names[i]; });
+    }
+  }
+  for (const fold of document.querySelectorAll('.bd-sidebar-primary details > summary')) {
+    const link = fold.closest('li')?.querySelector('a');
+    fold.setAttribute('aria-label', `Pages below ${link ? link.textContent.trim() : 'this one'}`);
+  }
+  for (const button of document.querySelectorAll('.search-button-field')) button.removeAttribute('aria-label');
+  const reach = () => {
+    for (const box of document.querySelectorAll('main mjx-container[display="true"], main pre, main .pst-scrollable-table-container')) {
+      if (box.scrollWidth > box.clientWidth + 1) box.tabIndex = 0;
+      else if (box.getAttribute('tabindex') === '0') box.removeAttribute('tabindex');
+    }
+  };
+  const start = () => (window.MathJax?.startup?.promise ?? Promise.resolve()).then(reach);
+  if (document.readyState === 'complete') start(); else window.addEventListener('load', start);
+  window.addEventListener('resize', reach);
+})();

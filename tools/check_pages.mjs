@@ -1,0 +1,197 @@
+// Open every built page in Chromium with the network cut, and write down what happens.
+//
+//   node tools/check_pages.mjs build/_build/html build/pages.json [--shots build/shots] [--only notebooks/,book/intro]
+//
+// Each page is opened 390 and 1,440 pixels wide and looked at in light and in dark, through a server on this machine; anything that asks
+// for another machine is refused and recorded. Recorded too: answers of 400 and above, console errors, uncaught
+// errors, content wider than the window, mathematics that did not render, and what axe-core finds. Judging the record
+// is the work of tools/gate_pages.py. --shots keeps a picture of every page for people to look at.
+//
+// Chromium is $CHROMIUM or the first of chromium, chromium-browser, google-chrome on PATH. Without it nothing is
+// checked: a loud line says so, and with CI=true that is an error.
+import { createRequire } from 'node:module';
+import { fileURLToPath } from 'node:url';
+import fs from 'node:fs';
+import http from 'node:http';
+import os from 'node:os';
+import path from 'node:path';
+
+const ROOT = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '..');
+const WIDTHS = [390, 1440];
+const SCHEMES = ['light', 'dark'];
+const TYPES = { '.html': 'text/html', '.js': 'text/javascript', '.mjs': 'text/javascript', '.css': 'text/css',
+  '.png': 'image/png', '.svg': 'image/svg+xml', '.json': 'application/json', '.woff': 'font/woff',
+  '.woff2': 'font/woff2', '.ico': 'image/x-icon', '.xml': 'application/xml', '.txt': 'text/plain' };
+
+function options(argv) {
+  const positional = [], named = {};
+  for (let i = 0; i < argv.length; i++) {
+    if (argv[i].startsWith('--')) named[argv[i].slice(2)] = argv[++i]; else positional.push(argv[i]);
+  }
+  if (positional.length !== 2) {
+    console.error('usage: node tools/check_pages.mjs SITE REPORT.json [--shots FOLDER] [--only PREFIX,PREFIX]');
+    process.exit(2);
+  }
+  return { site: path.resolve(positional[0]), report: positional[1], shots: named.shots, only: named.only?.split(',') };
+}
+
+export function findChromium(env = process.env) {
+  const candidates = env.CHROMIUM ? [env.CHROMIUM]
+    : ['chromium', 'chromium-browser', 'google-chrome', 'google-chrome-stable', 'chrome']
+      .flatMap(name => (env.PATH ?? '').split(path.delimiter).map(folder => path.join(folder, name)));
+  return candidates.find(file => { try { fs.accessSync(file, fs.constants.X_OK); return true; } catch { return false; } });
+}
+
+function pages(site) {
+  return fs.readdirSync(site, { recursive: true }).map(file => file.split(path.sep).join('/'))
+    .filter(file => file.endsWith('.html') && !/^(_static|_modules|_sources)\//.test(file) && file !== 'index.html').sort();
+}
+
+function serve(site) {
+  const server = http.createServer((request, response) => {
+    const name = decodeURIComponent(new URL(request.url, 'http://x').pathname);
+    const file = path.join(site, name.endsWith('/') ? name + 'index.html' : name);
+    fs.readFile(file, (error, body) => {
+      if (error) { response.writeHead(404); response.end('not found'); return; }
+      response.writeHead(200, { 'content-type': TYPES[path.extname(file)] ?? 'application/octet-stream' });
+      response.end(body);
+    });
+  });
+  return new Promise(resolve => server.listen(0, '127.0.0.1', () => resolve(server)));
+}
+
+async function settled(page) {
+  await page.evaluate(async () => {
+    await window.MathJax?.startup?.promise;
+    await document.fonts.ready;
+    await new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)));
+  });
+}
+
+// What can only be seen in the page itself.
+function look() {
+  const width = document.documentElement.clientWidth;
+  const wide = [];
+  if (document.documentElement.scrollWidth > width + 1) {
+    for (const element of document.querySelectorAll('main *')) {
+      const box = element.getBoundingClientRect();
+      if (box.width && box.right > width + 1 && wide.length < 5) wide.push(`${element.tagName.toLowerCase()}.${element.className} to ${Math.round(box.right)} px`);
+    }
+    wide.unshift(`the page is ${document.documentElement.scrollWidth} px wide in a window of ${width} px`);
+  }
+  const raw = [...document.querySelectorAll('main .math')].filter(m => !m.querySelector('mjx-container')).map(m => m.textContent.slice(0, 60));
+  const broken = [...document.querySelectorAll('mjx-merror')].map(m => (m.getAttribute('data-mjx-error') ?? m.textContent).slice(0, 120));
+  const images = [...document.querySelectorAll('main img')].filter(i => i.complete && !i.naturalWidth).map(i => i.getAttribute('src'));
+  return { wide, math: [...raw.map(t => `not rendered: ${t}`), ...broken], images };
+}
+
+// Open one page, and hand over what it does on the way.
+async function open(context, url, record) {
+  const page = await context.newPage();
+  await page.route('**/*', route => {
+    const target = new URL(route.request().url());
+    if (target.hostname === '127.0.0.1' || ['data:', 'blob:', 'file:'].includes(target.protocol)) return route.continue();
+    record.external.push(target.href);
+    return route.abort();
+  });
+  page.on('console', message => { if (message.type() === 'error') record.console.push(message.text().slice(0, 300)); });
+  page.on('pageerror', error => record.console.push(`uncaught ${String(error).slice(0, 300)}`));
+  page.on('response', response => { if (response.status() >= 400) record.missing.push(`${response.status()} ${new URL(response.url()).pathname}`); });
+  await page.goto(url, { waitUntil: 'load' });
+  await settled(page);
+  Object.assign(record, await page.evaluate(look));
+  return page;
+}
+
+// Every rule in the light; in the dark only what the colors change.
+async function accessibility(page, scheme) {
+  return page.evaluate(async rules => {
+    const result = await window.axe.run(document, { runOnly: rules, resultTypes: ['violations'] });
+    return result.violations.flatMap(v => v.nodes.map(n => ({ rule: v.id, impact: v.impact, target: n.target.flat().join(' '), html: n.html.slice(0, 160) })));
+  }, scheme === 'dark' ? { type: 'rule', values: ['color-contrast'] }
+    : { type: 'tag', values: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'best-practice'] });
+}
+
+async function visit(context, url, axe, shot) {
+  const records = {};
+  const first = records[SCHEMES[0]] = blank();
+  const page = await open(context, url, first);
+  await page.evaluate(axe);
+  for (const scheme of SCHEMES) {
+    const record = records[scheme] ??= blank();
+    if (scheme !== SCHEMES[0]) {
+      await page.emulateMedia({ colorScheme: scheme });
+      await page.waitForFunction(name => document.documentElement.dataset.theme === name, scheme);
+      Object.assign(record, await page.evaluate(look));
+    }
+    record.axe = await accessibility(page, scheme);
+    if (shot) await shot(page, scheme);
+  }
+  await page.close();
+  return records;
+}
+
+const blank = () => ({ external: [], missing: [], console: [], wide: [], math: [], images: [], axe: [] });
+
+async function main() {
+  const { site, report, shots, only } = options(process.argv.slice(2));
+  fs.mkdirSync(path.dirname(path.resolve(report)), { recursive: true });
+  const chromiumPath = findChromium();
+  if (!chromiumPath) {
+    fs.writeFileSync(report, JSON.stringify({ skipped: 'no Chromium' }) + '\n');
+    console.error('*** BROWSER CHECKS SKIPPED: no Chromium found. Install it (Debian: apt-get install chromium) or set $CHROMIUM. ***');
+    process.exit(process.env.CI === 'true' ? 1 : 0);
+  }
+  const modules = process.env.NODE_MODULES ?? path.join(ROOT, 'node_modules');
+  const require = createRequire(path.join(path.resolve(modules), 'x.js'));
+  const { chromium } = require('playwright-core');
+  const axe = fs.readFileSync(require.resolve('axe-core/axe.min.js'), 'utf8');
+
+  const list = pages(site).filter(name => !only || only.some(prefix => name.startsWith(prefix)));
+  if (!list.length) { console.error(`no pages under ${site}`); process.exit(1); }
+  const server = await serve(site);
+  const origin = `http://127.0.0.1:${server.address().port}`;
+  const browser = await chromium.launch({ executablePath: chromiumPath, headless: true, args: ['--no-sandbox', '--disable-gpu', '--disable-quic',
+    '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync',
+    '--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1'] });
+  const result = { pages: {} };
+  try {
+    for (const width of WIDTHS) {
+      const context = await browser.newContext({ viewport: { width, height: width < 800 ? 844 : 1000 }, colorScheme: SCHEMES[0], reducedMotion: 'reduce' });
+      context.setDefaultTimeout(60_000);
+      const queue = [...list];
+      const worker = async () => {
+        for (let name = queue.shift(); name; name = queue.shift()) {
+          const shot = shots && (async (page, scheme) => {
+            const file = path.join(shots, `${width}-${scheme}`, name.replaceAll('/', '_').replace(/\.html$/, '.png'));
+            fs.mkdirSync(path.dirname(file), { recursive: true });
+            await page.screenshot({ path: file, fullPage: true });
+          });
+          const records = await visit(context, `${origin}/${name}`, axe, shot);
+          for (const scheme of SCHEMES) (result.pages[name] ??= {})[`${width} ${scheme}`] = records[scheme];
+        }
+      };
+      await Promise.all(Array.from({ length: Math.max(2, Math.min(4, os.cpus().length)) }, worker));
+      if (width === WIDTHS[0]) {
+        if (fs.existsSync(path.join(site, 'search.html'))) {   // the search of the built site finds something
+          const page = await open(context, `${origin}/search.html?q=gradient`, blank());
+          const hits = page.locator('#search-results ul.search li a');
+          await hits.first().waitFor({ timeout: 15_000 }).catch(() => {});
+          result.search = await hits.count();
+          await page.close();
+        }
+        const record = result.disk = blank();                  // and a page works from a folder on disk
+        const name = list.find(file => file.startsWith('notebooks/')) ?? list[0];
+        await (await open(context, `file://${path.join(site, name)}`, record)).close();
+      }
+      await context.close();
+    }
+  } finally {
+    await browser.close();
+    server.close();
+  }
+  fs.writeFileSync(report, JSON.stringify(result, null, 1) + '\n');
+  console.log(`${list.length} pages, ${WIDTHS.length * SCHEMES.length} views each: ${report}`);
+}
+
+await main();
