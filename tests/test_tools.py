@@ -343,7 +343,8 @@ def test_the_ledger_pages_link_claim_equation_code_and_test(tmp_path: Path) -> N
     page = claims.claims_page(ledger, {"ostrl.exact"}, None)
     for link in ("{prf:ref}`prop-score-zero-mean`", "{eq}`eq-score`", "{py:obj}`exact.scores <ostrl.exact.scores>`"):
         assert link in page
-    assert "`test_mean`" in page
+    assert "  - mean\n" in page
+    assert "The tests are in `tests/test_claims.py`." in page
     index = claims.equations_page(ledger, {"ostrl.exact"}, "ada/ostrl")
     assert "\\nabla_\\theta \\log \\pi_\\theta" in index
     assert "(https://github.com/ada/ostrl/blob/main/tests/test_claims.py)" in index
@@ -511,3 +512,11 @@ def test_every_public_module_has_a_page_in_the_api_reference() -> None:
         if (path.suffix == ".py" and not path.stem.startswith("_")) or (path / "__init__.py").exists()
     }
     assert modules <= claims.documented(ROOT) | {"ostrl.results"}
+
+
+def test_an_equation_without_a_label_does_not_swallow_the_text_up_to_the_next_label() -> None:
+    text = (
+        "$$\na\n$$\n\nprose\n\n$$\nb\n$$ (eq-b)\n\n$$c$$ (eq-c)\n\nmore\n\n$$\nd\n$$\n\nprose\n\n$$ e\nf\n$$ (eq-f)\n"
+    )
+    found = [(label, latex) for _, label, latex in claims.labeled_equations(text)]
+    assert found == [("eq-b", "b"), ("eq-c", "c"), ("eq-f", "e\nf")]

@@ -20,13 +20,12 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 PREFIXES = {"theorem": "thm", "proposition": "prop", "lemma": "lem", "corollary": "cor"}
 LABEL = re.compile(r"\b((?:eq|thm|prop|lem|cor)-[a-z0-9]+(?:-[a-z0-9]+)*)\b")
 CLAIM = re.compile(r"^:::+\{prf:(theorem|proposition|lemma|corollary)\}[^\n]*\n(.*?)^:::+[ \t]*$", re.M | re.S)
-EQUATION = re.compile(r"^\$\$[ \t]*\n(.*?)\n\$\$ \(([^)\n]+)\)[ \t]*$", re.M | re.S)
-ONE_LINE_EQUATION = re.compile(r"^\$\$(?!\s*\n)([^$\n]+)\$\$ \(([^)\n]+)\)[ \t]*$", re.M)
 ASSERTING = re.compile(r"^(assert_\w+|raises|approx_equal|assert\w*)$")
 
 
@@ -44,7 +43,7 @@ class Claim:
     @property
     def equations(self) -> list[str]:
         """Labels of the equations in the statement or named by it."""
-        found = [label for _, label in EQUATION.findall(self.body) + ONE_LINE_EQUATION.findall(self.body)]
+        found = [label for _, label, _ in labeled_equations(self.body)]
         found += re.findall(r"\{eq\}`([^`]+)`", self.body)
         return list(dict.fromkeys(found))
 
@@ -77,6 +76,27 @@ class Test:
 # chapters
 
 
+def labeled_equations(text: str) -> list[tuple[int, str, str]]:
+    """Where each labeled display equation of a cell starts, its label, and its LaTeX."""
+    found, opened, position = [], None, 0
+    for line in text.splitlines(keepends=True):
+        fence = re.fullmatch(r"\$\$(.*?)(?:\$\$)?[ \t]*(?:\(([^()\n]+)\))?[ \t]*\n?", line)
+        whole = re.fullmatch(r"\$\$(.+?)\$\$[ \t]*(?:\(([^()\n]+)\))?[ \t]*\n?", line)
+        if opened is None and whole:
+            if whole[2]:
+                found.append((position, whole[2], whole[1].strip()))
+        elif fence and line.startswith("$$"):
+            if opened is None:
+                opened = position
+            else:
+                if fence[2]:
+                    latex = text[opened:position].removeprefix("$$").strip()
+                    found.append((opened, fence[2], latex))
+                opened = None
+        position += len(line)
+    return found
+
+
 def read_chapter(path: Path) -> Chapter:
     """The claims and the labeled equations of one notebook, in reading order."""
     chapter, section = Chapter(path.stem, path.stem), ""
@@ -87,8 +107,10 @@ def read_chapter(path: Path) -> Chapter:
             chapter.other_labels += [name] if name else []
             continue
         text = "".join(cell["source"])
-        events = [(m.start(), "heading", m) for m in re.finditer(r"^(#{1,3}) (.+)$", text, re.M)]
-        events += [(m.start(), "equation", m) for p in (EQUATION, ONE_LINE_EQUATION) for m in p.finditer(text)]
+        events: list[tuple[int, str, Any]] = [
+            (m.start(), "heading", m) for m in re.finditer(r"^(#{1,3}) (.+)$", text, re.M)
+        ]
+        events += [(start, "equation", (label, latex)) for start, label, latex in labeled_equations(text)]
         events += [(m.start(), "claim", m) for m in CLAIM.finditer(text)]
         for _, kind, match in sorted(events, key=lambda event: event[0]):
             if kind == "heading":
@@ -96,7 +118,7 @@ def read_chapter(path: Path) -> Chapter:
                 if len(match[1]) == 1:
                     chapter.title = section
             elif kind == "equation":
-                chapter.equations.append(Equation(match[2], match[1].strip(), path.stem, section))
+                chapter.equations.append(Equation(*match, path.stem, section))
             else:
                 body = match[2]
                 label = re.search(r"^:label: *(\S+)", body, re.M)
@@ -331,17 +353,25 @@ def code_links(names: list[str], modules: set[str]) -> str:
     return "<br>".join(link(name) for name in names) if names else "–"
 
 
-def test_links(tests: list[Test], repository: str | None) -> str:
-    def link(test: Test) -> str:
-        code = f"`{test.name.replace('::', ' · ')}`"
-        if repository:
-            return f"[{code}](https://github.com/{repository}/blob/main/{test.path})"
-        return code
+def test_links(tests: list[Test], repository: str | None, home: str | None) -> str:
+    """The tests as the sentences they are named with; the file only where it is not the chapter's own."""
 
-    by_file: dict[str, list[Test]] = defaultdict(list)
-    for test in tests:
-        by_file[test.path].append(test)
-    return "<br>".join(f"{path}<br>" + "<br>".join(map(link, group)) for path, group in by_file.items()) or "–"
+    def link(test: Test) -> str:
+        words = " · ".join(part.removeprefix("test_").replace("_", " ") for part in test.name.split("::"))
+        if test.path != home:
+            words += f" ({test.path})"
+        return f"[{words}](https://github.com/{repository}/blob/main/{test.path})" if repository else words
+
+    return "\n\n".join(map(link, tests)) or "–"
+
+
+def files_line(tests: list[Test]) -> tuple[str | None, list[str]]:
+    """The file that holds most of a chapter's tests, and the line that names it above the table."""
+    counts = Counter(test.path for test in tests)
+    if not counts:
+        return None, []
+    home = counts.most_common(1)[0][0]
+    return home, [f"The tests are in `{home}`.", ""]
 
 
 def table(classes: str, header: list[str], rows: list[list[str]]) -> list[str]:
@@ -375,7 +405,8 @@ def claims_page(ledger: Ledger, modules: set[str], repository: str | None) -> st
     for chapter in ledger.chapters:
         if not chapter.claims:
             continue
-        rows = []
+        rows: list[list[str]] = []
+        home, where = files_line([test for claim in chapter.claims for test in ledger.tests_of(claim.label)])
         for claim in chapter.claims:
             names = [n for label in [claim.label, *claim.equations] for n in ledger.named.get(label, [])]
             equations = " ".join(f"{{eq}}`{label}`" for label in claim.equations) or "–"
@@ -384,10 +415,10 @@ def claims_page(ledger: Ledger, modules: set[str], repository: str | None) -> st
                     f"**{claim.name}**<br>{{prf:ref}}`{claim.label}`",
                     equations,
                     code_links(list(dict.fromkeys(names)), modules),
-                    test_links(ledger.tests_of(claim.label), repository),
+                    test_links(ledger.tests_of(claim.label), repository, home),
                 ]
             )
-        lines += [chapter_heading(chapter), "", *table("claims", ["Claim", "Equations", "Code", "Tests"], rows)]
+        lines += [chapter_heading(chapter), "", *where, *table("claims", ["Claim", "Equations", "Code", "Tests"], rows)]
     return "\n".join(lines)
 
 
@@ -403,17 +434,18 @@ def equations_page(ledger: Ledger, modules: set[str], repository: str | None) ->
     for chapter in ledger.chapters:
         if not chapter.equations:
             continue
-        rows = []
+        rows: list[list[str]] = []
+        home, where = files_line([test for claim in chapter.claims for test in ledger.tests_of(claim.label)])
         for equation in chapter.equations:
             tests = [t for c in ledger.claims if equation.label in c.equations for t in ledger.tests_of(c.label)]
             rows.append(
                 [
                     f"$$\n{equation.latex}\n$$\n\n{{eq}}`{equation.label}` · {equation.section}",
                     code_links(ledger.named.get(equation.label, []), modules),
-                    test_links(list(dict.fromkeys(tests)), repository),
+                    test_links(list(dict.fromkeys(tests)), repository, home),
                 ]
             )
-        lines += [chapter_heading(chapter), "", *table("equations", ["Equation", "Code", "Tests"], rows)]
+        lines += [chapter_heading(chapter), "", *where, *table("equations", ["Equation", "Code", "Tests"], rows)]
     return "\n".join(lines)
 
 

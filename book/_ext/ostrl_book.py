@@ -87,13 +87,14 @@ def resolve_type(
 
 
 def mend_markup(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: Any) -> None:
-    """Mend what would stop a screen reader: list roles without items, lists inside signatures, wrong names."""
+    """Mend what stops a screen reader: lists without items, lists in signatures, wrong names, ids used twice."""
     body = context.get("body")
     if not body:
         return
     body = body.replace(' role="list" class="citation-list"', ' class="citation-list"')
     body = re.sub(r' role="doc-(?:biblioentry|backlink)"', "", body)
     body = body.replace('<summary aria-label="Toggle hidden content">', "<summary>")
+    body = re.sub(r' id="(?:proof|proof-content|exercise-content)"', "", body)  # the same on every claim of a page
 
     def signature(match: re.Match[str]) -> str:
         lines = match[0].replace("<dl>", '<span class="sig-params">').replace("</dl>", "</span>")

@@ -4,7 +4,10 @@
   for (const table of document.querySelectorAll('table.ledger')) {
     const names = [...table.querySelectorAll('thead th')].map(cell => cell.textContent.trim());
     for (const row of table.querySelectorAll('tbody tr')) {
-      [...row.cells].forEach((cell, i) => { if (names[i]) cell.dataset.label = names[i]; });
+      [...row.cells].forEach((cell, i) => {
+        if (names[i]) cell.dataset.label = names[i];
+        if (cell.textContent.trim() === '–') cell.dataset.empty = '';
+      });
     }
   }
   for (const fold of document.querySelectorAll('.bd-sidebar-primary details > summary')) {

@@ -1,0 +1,125 @@
+"""Right answers to the exercises of chapter 02 pass, also written differently; typical wrong ones are named."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from ostrl import exercises
+
+RIGHT = {
+    "2.1": [
+        [-0.06, 0.12, -0.06],
+        np.array([-0.06, 0.12, -0.06]),
+        torch.tensor([-0.06, 0.12, -0.06]),
+    ],
+    "2.2": [
+        lambda z, a, T: (torch.eye(len(z), dtype=z.dtype)[a] - torch.softmax(z / T, 0)) / T,
+        lambda z, a, T: torch.autograd.functional.jacobian(lambda x: torch.log_softmax(x / T, 0)[a], z),
+        lambda z, a, T: [((k == a) - math.exp(z[k] / T) / sum(math.exp(y / T) for y in z)) / T for k in range(len(z))],
+    ],
+    "2.3": [
+        lambda pi, r, beta: pi * ((r - beta * pi.log()) - (pi * (r - beta * pi.log())).sum()),
+        lambda pi, r, beta: (torch.diag(pi) - torch.outer(pi, pi)) @ (r - beta * (pi.log() + 1)),
+        lambda pi, r, beta: torch.autograd.functional.jacobian(
+            lambda z: torch.softmax(z, 0) @ (r - beta * torch.log_softmax(z, 0)), pi.log()
+        ),
+    ],
+    "2.4": [3, 3.0, torch.tensor(3.0), 0.6 / 0.2],
+    "2.5": [
+        lambda p0, p1, good, bad: (
+            (
+                (2 * p1 - 1) / (2 * p1 * (1 - p1))
+                - (2 * p0 - 1) / (2 * p0 * (1 - p0))
+                + math.log(p1 * (1 - p0) / (p0 * (1 - p1)))
+            )
+            / (good - bad)
+        ),
+        lambda p0, p1, good, bad: (
+            np.trapezoid(
+                1 / (1 - np.tanh(np.linspace(*(math.log(p / (1 - p)) for p in (p0, p1)), 200_001) / 2) ** 2) * 2,
+                np.linspace(*(math.log(p / (1 - p)) for p in (p0, p1)), 200_001),
+            )
+            / (good - bad)
+        ),
+    ],
+    "2.6": [lambda m: m / (m + 1), lambda m: 1 - 1 / (1 + m), lambda m: {1: 0.5, 2: 0.667, 3: 0.75, 10: 0.909}[m]],
+}
+
+WRONG = {
+    "2.1": [
+        ([0.3, 0.3, 0.0], "mean return is still to be subtracted"),
+        ([-0.1, 0.4, -0.6], "multiply it by the probability"),
+        ([0.0, 0.15, -0.05], "plain average"),
+        ([-0.18, 0.21, -0.03], "old returns"),
+        ([0.06, -0.12, 0.06], "check the sign"),
+        ([-0.12, 0.24, -0.12], "direction is right"),
+        ([-0.06, 0.12], "shape"),
+        ("Canberra", "expected a number or a tensor"),
+    ],
+    "2.2": [
+        (lambda z, a, T: torch.eye(len(z), dtype=z.dtype)[a] - torch.softmax(z / T, 0), "another factor 1/T"),
+        (lambda z, a, T: (torch.eye(len(z), dtype=z.dtype)[a] - torch.softmax(z, 0)) / T, "must be those at"),
+        (lambda z, a, T: torch.eye(len(z), dtype=z.dtype)[a] - torch.softmax(z, 0), "missing altogether"),
+        (lambda z, a, T: (torch.eye(len(z), dtype=z.dtype)[a] - torch.softmax(z / T, 0)) * T, "not by T"),
+        (lambda z, a, T: (torch.softmax(z / T, 0) - torch.eye(len(z), dtype=z.dtype)[a]) / T, "check the sign"),
+        (lambda z, a, T: None, "expected a number or a tensor"),
+        (lambda z, a: z, "raised TypeError"),
+    ],
+    "2.3": [
+        (lambda pi, r, beta: pi * (r - pi @ r), "bonus is missing"),
+        (lambda pi, r, beta: pi * ((r + beta * pi.log()) - pi @ (r + beta * pi.log())), "turned around"),
+        (lambda pi, r, beta: pi * (r - beta * pi.log()), "mean was not subtracted"),
+        (lambda pi, r, beta: pi * (r - beta * pi.log() - pi @ r), "not the mean of the bonus"),
+        (lambda pi, r, beta: pi * ((r - beta * pi.log()) - pi @ (r - beta * pi.log()) - beta), "which is zero"),
+    ],
+    "2.4": [
+        (0.6, "e^z at the end"),
+        (5 / 3, "e^-z at the end"),
+        (1.5, "use the invariant"),
+        (1 / 3, "one over the factor"),
+        (math.log(3), "growth of the logit"),
+        (7.0, "not the exact value"),
+    ],
+    "2.5": [
+        (lambda p0, p1, good, bad: _clock(p1) - _clock(p0), "returns are missing"),
+        (lambda p0, p1, good, bad: (_clock(p1) - _clock(p0)) * (good - bad), "do not multiply"),
+        (lambda p0, p1, good, bad: (_logit(p1) - _logit(p0)) / (good - bad), "natural gradient"),
+        (lambda p0, p1, good, bad: 2 * (_clock(p1) - _clock(p0)) / (good - bad), "twice too long"),
+        (lambda p0, p1, good, bad: (1 / p0 - 1 / p1) / 2, "not the exact value"),
+    ],
+    "2.6": [
+        (lambda m: 1, "wrong answer vanishes"),
+        (lambda m: 0.5, "one wrong answer only"),
+        (lambda m: -m / (m + 1), "a positive number"),
+        (lambda m: 1 / (m + 1), "e^-z of a wrong answer"),
+        (0.5, "expected a function"),
+    ],
+}
+
+
+def _logit(p):
+    return math.log(p / (1 - p))
+
+
+def _clock(p):
+    return _logit(p) + math.sinh(_logit(p))
+
+
+@pytest.mark.parametrize("exercise, answer", [(k, a) for k, answers in RIGHT.items() for a in answers])
+def test_right_answers_pass(exercise, answer):
+    verdict = exercises.check(exercise, answer)
+    assert verdict.correct is True, verdict
+
+
+@pytest.mark.parametrize("exercise, answer, words", [(k, *case) for k, cases in WRONG.items() for case in cases])
+def test_wrong_answers_are_diagnosed(exercise, answer, words):
+    verdict = exercises.check(exercise, answer)
+    assert verdict.correct is False
+    assert words in verdict.message
+
+
+@pytest.mark.parametrize("exercise", RIGHT)
+def test_no_answer_is_not_a_wrong_answer(exercise):
+    assert exercises.check(exercise, None).correct is None
