@@ -7,6 +7,7 @@ Every method is one line, ``gradient = (1/Z) Σ w ∇ log π``, and three answer
 
 from ostrl import diagnostics, exact, labeling, methods, surrogate, weighting
 from ostrl.batch import DEMONSTRATOR, OLD, SELF, Batch
+from ostrl.labeling import Labeler
 from ostrl.methods import METHODS, Method, Record, train_steps
 from ostrl.policies import CategoricalPolicy, StringPolicy, TablePolicy
 from ostrl.surrogate import surrogate_loss
@@ -21,6 +22,7 @@ __all__ = [
     "SELF",
     "Batch",
     "CategoricalPolicy",
+    "Labeler",
     "Method",
     "Record",
     "StringPolicy",

@@ -17,7 +17,7 @@ SELF, DEMONSTRATOR, OLD = 0, 1, 2
 """Who wrote a label: the policy being trained, a demonstrator (a person or a stronger model), an old policy."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Batch:
     """B prompts, G answers to each, and what is known about them. Nothing in it carries a graph.
 
@@ -53,26 +53,35 @@ class Batch:
     def __post_init__(self) -> None:
         rewards = checks.rewards(self.rewards, "Batch.rewards")
         groups = tuple(rewards.shape)
+        if isinstance(self.prompts, Tensor):
+            checks.ndim("Batch.prompts", checks.integer("Batch.prompts", self.prompts, "indices"), 1, "[B]")
+        elif not isinstance(self.prompts, list):
+            raise TypeError(f"Batch.prompts must be a tensor of indices or a list, got {type(self.prompts).__name__}")
         if len(self.prompts) != groups[0]:
             raise ValueError(f"Batch.prompts must have length B = {groups[0]}, got {len(self.prompts)}")
-        actions = checks.tensor("Batch.actions", self.actions)
+        actions = checks.integer("Batch.actions", self.actions, "indices of answers, or tokens")
         if tuple(actions.shape[:2]) != groups or actions.ndim not in (2, 3):
             raise ValueError(
                 f"Batch.actions must have shape [B, G] or [B, G, T] with [B, G] = {list(groups)}, "
                 f"got {checks.shape_of(actions)}"
             )
-        checks.shape("Batch.source", checks.tensor("Batch.source", self.source), groups, "[B, G] =")
+        source = checks.integer("Batch.source", self.source, "who wrote each label")
+        checks.shape("Batch.source", source, groups, "[B, G] =")
+        if not checks.holds((source >= SELF) & (source <= OLD)):
+            raise ValueError(f"Batch.source must be SELF = {SELF}, DEMONSTRATOR = {DEMONSTRATOR} or OLD = {OLD}")
         per_label = {
             "log_prob": self.log_prob,
             "behavior_log_prob": self.behavior_log_prob,
             "ref_log_prob": self.ref_log_prob,
         }
         for name, value in per_label.items():
-            if value is not None:
+            if value is not None or name != "ref_log_prob":
                 x = checks.floating(f"Batch.{name}", value)
                 checks.shape(f"Batch.{name}", x, tuple(actions.shape), "that of actions,")
                 checks.no_graph(f"Batch.{name}", x)
                 checks.same_device(f"Batch.{name}", x, "Batch.rewards", rewards)
+                if not checks.holds(~x.isnan()):
+                    raise ValueError(f"Batch.{name} must not be NaN, got {int(x.isnan().sum())} of {x.numel()}")
         if self.mask is not None:
             mask = checks.tensor("Batch.mask", self.mask)
             if mask.dtype != torch.bool:

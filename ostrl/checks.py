@@ -17,6 +17,18 @@ def _kind(value: object) -> str:
     return f"{type(value).__name__} {value!r}" if isinstance(value, int | float | str) else type(value).__name__
 
 
+def instance(name: str, value: object, kind: type, hint: str = "") -> None:
+    """Require an object of a class of the package."""
+    if not isinstance(value, kind):
+        raise TypeError(f"{name} must be of class {kind.__name__}, got {_kind(value)}{hint}")
+
+
+def differentiable() -> None:
+    """Require a place where gradients can be taken; ``torch.no_grad()`` is one, ``inference_mode`` is not."""
+    if torch.is_inference_mode_enabled():
+        raise RuntimeError("gradients cannot be taken inside torch.inference_mode(); use torch.no_grad() instead")
+
+
 def shape_of(tensor: Tensor) -> str:
     """A tensor's shape as it is written in error messages, e.g. ``[4, 2]``."""
     return str(list(tensor.shape))
@@ -88,7 +100,7 @@ def rewards(value: object, name: str = "rewards") -> Tensor:
 def no_graph(name: str, value: Tensor) -> Tensor:
     """Require a tensor that carries no graph: a teacher's grade is a number, not a function of the policy."""
     if value.requires_grad:
-        raise ValueError(f"{name} must not require grad: grades are constants; pass {name}.detach()")
+        raise ValueError(f"{name} must not require grad, it is held constant; pass {name}.detach()")
     return value
 
 
@@ -130,11 +142,17 @@ def probabilities(name: str, value: object, expected: tuple[int, ...], layout: s
     return no_graph(name, x)
 
 
-def indices(name: str, value: object, limit: int, what: str) -> Tensor:
-    """Require an integer tensor with entries in ``0 … limit - 1``."""
+def integer(name: str, value: object, what: str) -> Tensor:
+    """Require an integer tensor; returns it as ``int64``."""
     x = tensor(name, value)
     if x.is_floating_point() or x.is_complex() or x.dtype == torch.bool:
-        raise TypeError(f"{name} must be an integer tensor (indices of {what}), got {x.dtype}")
+        raise TypeError(f"{name} must be an integer tensor ({what}), got {x.dtype}")
+    return x.long()
+
+
+def indices(name: str, value: object, limit: int, what: str) -> Tensor:
+    """Require an integer tensor with entries in ``0 … limit - 1``; returns it as ``int64``."""
+    x = integer(name, value, f"indices of {what}")
     if x.numel() == 0:
         raise ValueError(f"{name} must not be empty, got shape {shape_of(x)}")
     low, high = int(x.min()), int(x.max())

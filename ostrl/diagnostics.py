@@ -46,6 +46,8 @@ def estimate_gradient(
         TypeError: for a missing generator, or a policy and a task that differ in dtype.
         ValueError: for sizes below 1, or a policy and a task that do not fit.
     """
+    checks.instance("method", method, Method, "; for example METHODS['rloo']")
+    checks.instance("task", task, TableTask)
     for name, size in {"num_prompts": num_prompts, "group_size": group_size, "replicas": replicas}.items():
         checks.positive_int(name, size)
     entries = 2 * task.rewards.numel() + 8 * num_prompts * group_size
@@ -62,23 +64,32 @@ def cosine(a: Float[Tensor, "*N P"], b: Float[Tensor, "*N P"]) -> Float[Tensor, 
     """Cosine of the angle between vectors along the last dimension.
 
     Raises:
-        ValueError: if a vector is zero: it has no direction.
+        ValueError: for shapes that differ, or if a vector is zero: it has no direction.
     """
-    norms = checks.finite("a", a).norm(dim=-1) * checks.finite("b", b).norm(dim=-1)
-    if not bool((norms > 0).all()):
-        raise ValueError("a and b must not be zero: a zero vector has no direction")
-    return (a * b).sum(-1) / norms
+    checks.shape("b", checks.finite("b", b), tuple(checks.finite("a", a).shape), "that of a,")
+    units = []
+    for name, x in {"a": a, "b": b}.items():
+        largest = x.abs().amax(-1, keepdim=True)  # divided out first, so that squares neither over- nor underflow
+        if not bool((largest > 0).all()):
+            raise ValueError(f"{name} must not be zero: a zero vector has no direction")
+        units.append(torch.nn.functional.normalize(x / largest, dim=-1))
+    return (units[0] * units[1]).sum(-1)
 
 
 def snr(mean: Float[Tensor, "P"], covariance: Float[Tensor, "P P"]) -> Float[Tensor, ""]:
     """Signal-to-noise ratio ``‖mean‖² / trace(covariance)``. Implements ``eq-snr``.
 
+    It is infinite where there is signal and no noise.
+
     Raises:
-        ValueError: for shapes that do not fit.
+        ValueError: for shapes that do not fit, a negative trace, or neither signal nor noise.
     """
-    checks.finite("mean", mean)
+    checks.ndim("mean", checks.finite("mean", mean), 1, "[P]")
     checks.shape("covariance", checks.finite("covariance", covariance), (len(mean), len(mean)), "[P, P] =")
-    return mean.square().sum() / covariance.trace()
+    signal, noise = mean.square().sum(), covariance.trace()
+    if noise < 0 or (noise == 0 and signal == 0):
+        raise ValueError(f"covariance must have a positive trace, got {noise.item():g} (signal {signal.item():g})")
+    return signal / noise
 
 
 @dataclass(frozen=True)
@@ -100,8 +111,9 @@ def z_test(estimates: Float[Tensor, "replicas P"], mean: Float[Tensor, "P"], fal
     """Test whether independent estimates have the claimed mean.
 
     Each coordinate's mean is compared in units of its standard error, and the threshold is the normal quantile
-    corrected for the number of coordinates (Bonferroni), so that a true claim fails with probability at most
-    ``false_alarm``. A coordinate that never varies must agree to rounding.
+    corrected for the number of coordinates (Bonferroni), so that a true claim fails with probability of about
+    ``false_alarm`` at most. The normal quantile is an approximation: it needs many replicas of estimates that are
+    not too skewed. A coordinate that never varies must agree to rounding.
 
     Raises:
         ValueError: for fewer than 30 replicas, shapes that do not fit, or a false-alarm rate outside (0, 1).
@@ -114,9 +126,9 @@ def z_test(estimates: Float[Tensor, "replicas P"], mean: Float[Tensor, "P"], fal
         raise ValueError(f"false_alarm must be in (0, 1), got {false_alarm}")
     error = (estimates.mean(0) - mean).abs()
     deviation = estimates.std(0)
-    rounding = 1e-9 * (1 + mean.abs())
+    rounding = 1e3 * torch.finfo(estimates.dtype).eps * torch.maximum(estimates.abs().amax(), mean.abs().amax())
     varies = deviation > rounding
     z = torch.where(varies, error / (deviation / len(estimates) ** 0.5), torch.where(error > rounding, torch.inf, 0.0))
-    quantile = torch.special.ndtri(torch.tensor(1 - false_alarm / (2 * len(mean)), dtype=torch.float64))
+    quantile = -torch.special.ndtri(torch.tensor(false_alarm / (2 * len(mean)), dtype=torch.float64))
     statistic, threshold = float(z.max()), float(quantile)
     return ZTest(statistic, threshold, statistic <= threshold)

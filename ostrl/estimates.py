@@ -12,7 +12,7 @@ from ostrl import checks
 from ostrl.batch import Batch
 from ostrl.methods import Method
 from ostrl.policies import TablePolicy
-from ostrl.surrogate import divide
+from ostrl.surrogate import divide, valid
 
 
 def coefficients(method: Method, pile: Batch, num_prompts: int) -> Float[Tensor, "N B G"]:
@@ -22,30 +22,47 @@ def coefficients(method: Method, pile: Batch, num_prompts: int) -> Float[Tensor,
     at once, and where a function branches on values, which vmap cannot follow, they are run one by one.
 
     Raises:
-        ValueError: if the weights have another shape than the rewards, or are not finite.
+        TypeError: if the weights have another dtype than the rewards.
+        ValueError: if the weights have another shape than the rewards or are not finite, or Z is not positive.
     """
+    count = pile.rewards.shape[0] // num_prompts
     fields = {f.name: getattr(pile, f.name) for f in dataclasses.fields(pile)}
     stacked = {
         name: value.contiguous().unflatten(0, (-1, num_prompts)) for name, value in fields.items() if value is not None
     }
 
-    def one(tensors: dict[str, Tensor]) -> Tensor:
+    def one(tensors: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
         batch = Batch(**tensors)
-        weights = checks.floating(f"the weights of {method.name!r}", method.weigh(batch))
-        checks.shape(f"the weights of {method.name!r}", weights, tuple(batch.rewards.shape), "[B, G] =")
-        return divide(weights, method.normalize(batch, weights))
+        weights = method.weights(batch)
+        normalizer = method.normalize(batch, weights)
+        return divide(weights, normalizer), valid(normalizer).all()
 
-    try:
-        result = torch.vmap(one)(stacked)
-    except RuntimeError:
-        count = pile.rewards.shape[0] // num_prompts
-        result = torch.stack([one({name: value[i] for name, value in stacked.items()}) for i in range(count)])
+    def one_by_one() -> tuple[Tensor, Tensor]:
+        results = [one({name: value[i] for name, value in stacked.items()}) for i in range(count)]
+        return torch.stack([r[0] for r in results]), torch.stack([r[1] for r in results])
+
+    if count == 1:
+        result, allowed = one_by_one()
+    else:
+        try:
+            result, allowed = torch.vmap(one)(stacked)
+        except RuntimeError as error:
+            if not any(word in str(error) for word in ("vmap", "Batching rule", "functorch")):
+                raise
+            result, allowed = one_by_one()
+    if not bool(allowed.all()):
+        raise ValueError(
+            f"the normalizer of {method.name!r} must be positive and finite, "
+            f"got another in {int((~allowed).sum())} of {count} batches"
+        )
     return checks.finite(f"the weights of {method.name!r} over its normalizer", result)
 
 
 @torch.enable_grad()
 def gradient_estimates(method: Method, policy: TablePolicy, pile: Batch, num_prompts: int) -> Float[Tensor, "N P"]:
     """The N estimates ``(1/Z) Σ w ∇ log π`` from a pile cut as in :func:`coefficients`.
+
+    With the weights of REINFORCE it is ``eq-reinforce``.
 
     Coefficients of equal labels are added up first, so one backward pass through the table of log-probabilities
     serves every estimate. Columns are in the order of ``torch.nn.utils.parameters_to_vector``.
@@ -61,13 +78,16 @@ def gradient_estimates(method: Method, policy: TablePolicy, pile: Batch, num_pro
 
 def pull_back(policy: TablePolicy, table: Tensor, cotangents: Float[Tensor, "N O A"]) -> Float[Tensor, "N P"]:
     """``Σ_{o,a} c[n, o, a] ∇ table[o, a]`` for every n, by reverse-mode differentiation of the table."""
+    checks.differentiable()
     parameters = list(policy.parameters())
-    parts = torch.autograd.grad(table, parameters, cotangents, is_grads_batched=True, allow_unused=True)
-    count = len(cotangents)
-    return torch.cat(
-        [
-            cotangents.new_zeros(count, parameter.numel()) if part is None else part.reshape(count, -1)
-            for parameter, part in zip(parameters, parts, strict=True)
-        ],
-        dim=1,
-    )
+    trained = [p for p in parameters if p.requires_grad]
+    if not trained or not table.requires_grad:
+        raise ValueError("policy must have a parameter that requires grad and that log_probs() depends on")
+    parts = torch.autograd.grad(table, trained, cotangents, is_grads_batched=True, allow_unused=True)
+    by_parameter = dict(zip(map(id, trained), parts, strict=True))
+    columns = []
+    for p in parameters:  # a frozen or unused parameter has slope zero
+        part = by_parameter.get(id(p))
+        zeros = cotangents.new_zeros(len(cotangents), p.numel())
+        columns.append(zeros if part is None else part.reshape(len(cotangents), -1).to(table.dtype))
+    return torch.cat(columns, dim=1)

@@ -22,11 +22,10 @@ MAX_STATES = 5_000_000
 _CHUNK_ENTRIES = 2**23
 
 
-@torch.enable_grad()  # gradients are wanted inside torch.no_grad() too
-def _value(policy: TablePolicy, task: TableTask) -> Tensor:
+def _probs(policy: TablePolicy, task: TableTask) -> Tensor:
+    checks.instance("task", task, TableTask)
     task.check_policy(policy)
-    probs = policy.probs()
-    return (task.prompt_probs[:, None] * probs * task.rewards).sum()
+    return policy.probs().detach()
 
 
 def value(policy: TablePolicy, task: TableTask) -> Float[Tensor, ""]:
@@ -36,20 +35,28 @@ def value(policy: TablePolicy, task: TableTask) -> Float[Tensor, ""]:
         TypeError: if policy and task differ in dtype.
         ValueError: if they differ in shape or device, or a parameter is not finite.
     """
-    return _value(policy, task).detach()
+    return (task.prompt_probs[:, None] * _probs(policy, task) * task.rewards).sum()
 
 
 def gradient(policy: TablePolicy, task: TableTask) -> Float[Tensor, "P"]:
-    """``∇J(θ)``, by differentiating the sum. Raises as :func:`value`. Implements ``eq-gradient-of-sum``."""
-    parameters = list(policy.parameters())
-    parts = torch.autograd.grad(_value(policy, task), parameters, materialize_grads=True, allow_unused=True)
-    return torch.cat([part.flatten() for part in parts])
+    """``∇J(θ) = Σ_o P(o) Σ_a r(a, o) ∇π_θ(a|o)``, summed over every answer. Implements ``eq-gradient-of-sum``.
+
+    Raises as :func:`value`, and a ``ValueError`` if no parameter requires grad.
+    """
+    checks.instance("task", task, TableTask)
+    task.check_policy(policy)
+    with torch.enable_grad():
+        table = policy.log_probs()
+    probs = table.detach().exp()
+    return pull_back(policy, table, (task.prompt_probs[:, None] * probs * task.rewards)[None])[0]
 
 
 @torch.enable_grad()
 def scores(policy: TablePolicy) -> Float[Tensor, "O A P"]:
     """``s(a, o) = ∇_θ log π_θ(a|o)`` of every answer to every prompt. Implements ``eq-score``."""
+    checks.instance("policy", policy, TablePolicy)
     table = policy.log_probs()
+    checks.ndim("the policy's log_probs()", table, 2, "[O, A] (prompts, answers)")
     one_hot = torch.eye(table.numel(), dtype=table.dtype, device=table.device).view(-1, *table.shape)
     return pull_back(policy, table, one_hot).view(*table.shape, -1)
 
@@ -59,8 +66,7 @@ def fisher(policy: TablePolicy, task: TableTask) -> Float[Tensor, "P P"]:
 
     Raises as :func:`value`.
     """
-    task.check_policy(policy)
-    probs = policy.probs().detach()
+    probs = _probs(policy, task)
     s = scores(policy)
     return torch.einsum("o,oa,oap,oaq->pq", task.prompt_probs, probs, s, s)
 
@@ -71,8 +77,7 @@ def optimal_baseline(policy: TablePolicy, task: TableTask) -> Float[Tensor, "O"]
     It is ``b* = E[R ‖s‖²] / E[‖s‖²]``, with answers from the policy. Where every score is zero any baseline does,
     and the mean return is given. Source: Greensmith et al. (2004). Raises as :func:`value`.
     """
-    task.check_policy(policy)
-    probs = policy.probs().detach()
+    probs = _probs(policy, task)
     mass = probs * scores(policy).square().sum(-1)
     total = mass.sum(1)
     mean = (probs * task.rewards).sum(1)
@@ -80,7 +85,7 @@ def optimal_baseline(policy: TablePolicy, task: TableTask) -> Float[Tensor, "O"]
     return torch.where(total > 0, best, mean)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Moments:
     """Mean and covariance of a random gradient estimate.
 
@@ -104,7 +109,7 @@ def moments(
     """Exact mean and covariance of a method's gradient estimate from ``num_prompts`` prompts times G answers.
 
     Sums over every draw of the prompts from P(o) and every group of answers to each, ``(O · A^G)^B`` states, a
-    chunk at a time.
+    chunk at a time. For REINFORCE the covariance is ``eq-covariance-groups``.
 
     Args:
         method: a row of ``METHODS``, or one of your own.
@@ -119,6 +124,8 @@ def moments(
         ValueError: if there are more than five million states (their number is given), if policy and task do not
             fit, or if the method's weights are not finite.
     """
+    checks.instance("method", method, Method, "; for example METHODS['rloo']")
+    checks.instance("task", task, TableTask)
     checks.positive_int("num_prompts", num_prompts)
     slot_probs = method.label.probs(policy, task, group_size)
     prompts_count, _, answers = slot_probs.shape
@@ -160,6 +167,8 @@ def moments(
         weight_sum = total
     if not math.isclose(float(weight_sum), 1.0, abs_tol=1e5 * torch.finfo(dtype).eps):
         raise ValueError(f"the states' probabilities must sum to 1, got {float(weight_sum):.12g}")
+    checks.finite("the enumerated mean", mean)
+    checks.finite("the enumerated covariance", spread)
     return Moments(mean, spread if covariance else None)
 
 

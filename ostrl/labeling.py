@@ -32,6 +32,21 @@ class Labeler:
     name: str
     slots: Callable[[int], list[int]]
 
+    def sources(self, group_size: int) -> list[int]:
+        """Who writes each of the G slots.
+
+        Raises:
+            ValueError: for a size below 1, or if ``slots`` gives anything but G known sources.
+        """
+        sources = self.slots(checks.positive_int("group_size", group_size))
+        known = isinstance(sources, list) and all(s in (SELF, DEMONSTRATOR) for s in sources)
+        if not known or len(sources) != group_size:
+            raise ValueError(
+                f"the slots of labeler {self.name!r} must be a list of {group_size} sources, each SELF = {SELF} or "
+                f"DEMONSTRATOR = {DEMONSTRATOR}, got {sources!r}"
+            )
+        return sources
+
     def probs(self, policy: TablePolicy, task: TableTask, group_size: int) -> Float[Tensor, "O G A"]:
         """The distribution that each slot is drawn from, for every prompt; no graph.
 
@@ -40,7 +55,7 @@ class Labeler:
         """
         task.check_policy(policy)
         writers = {SELF: policy.probs().detach()}
-        slots = self.slots(checks.positive_int("group_size", group_size))
+        slots = self.sources(group_size)
         if DEMONSTRATOR in slots:
             writers[DEMONSTRATOR] = task.demonstrations
         return torch.stack([writers[source] for source in slots], dim=1)
@@ -53,19 +68,20 @@ class Labeler:
             ValueError: as :meth:`probs`, or for sizes below 1.
         """
         task.check_policy(policy)
-        slots = self.slots(checks.positive_int("group_size", group_size))
+        slots = self.sources(group_size)
         prompts = task.sample_prompts(batch_size, generator)
         writers = {SELF: policy.sample, DEMONSTRATOR: task.demonstrate}
-        columns = {
-            source: iter(writers[source](prompts, slots.count(source), generator).unbind(1))
-            for source in dict.fromkeys(slots)
-        }
-        actions = torch.stack([next(columns[source]) for source in slots], dim=1)
+        sources = list(dict.fromkeys(slots))
+        written = torch.cat([writers[source](prompts, slots.count(source), generator) for source in sources], dim=1)
+        # Columns stand source by source; put each where its slot is.
+        order = sorted(range(group_size), key=lambda slot: sources.index(slots[slot]))
+        actions = torch.empty_like(written)
+        actions[:, order] = written
         return self.batch(policy, task, prompts, actions)
 
     def batch(self, policy: Policy, task: Task, prompts: Any, actions: Tensor) -> Batch:
         """Grade given answers and say how likely they were, as if this labeler had written them."""
-        slots = torch.tensor(self.slots(actions.shape[1]), device=actions.device)
+        slots = torch.tensor(self.sources(actions.shape[1]), device=actions.device)
         with torch.no_grad():
             log_prob = policy.log_prob(prompts, actions)
         behavior = log_prob

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -21,8 +22,10 @@ class Method:
     Attributes:
         name: as in ``METHODS``.
         label: who writes the labels.
-        weigh: maps a :class:`~ostrl.batch.Batch` to weights ``[B, G]``.
-        normalize: maps the batch and its weights to Z, which broadcasts against the weights.
+        weigh: maps a :class:`~ostrl.batch.Batch` to weights ``[B, G]``, in the dtype of its rewards. A pure
+            function of the batch, without state or randomness: exact enumeration runs it on every batch there is.
+        normalize: maps the batch and its weights to Z, a positive number or tensor that broadcasts against the
+            weights (one for each prompt is ``[B, 1]``). Pure, too.
         formula: the gradient estimate, in LaTeX.
         reference: the paper.
     """
@@ -31,8 +34,20 @@ class Method:
     label: Labeler
     weigh: Callable[[Batch], Tensor]
     normalize: Callable[[Batch, Tensor], float | Tensor]
-    formula: str
-    reference: str
+    formula: str = ""
+    reference: str = ""
+
+    def weights(self, batch: Batch) -> Tensor:
+        """What :attr:`weigh` gives for a batch, checked.
+
+        Raises:
+            TypeError: if it is not a floating-point tensor of the rewards' dtype.
+            ValueError: if it has another shape than the rewards.
+        """
+        name = f"the weights of {self.name!r}"
+        weights = checks.floating(name, self.weigh(batch))
+        checks.shape(name, weights, tuple(batch.rewards.shape), "[B, G] =")
+        return checks.like(name, weights, "Batch.rewards", batch.rewards)
 
 
 def reinforce() -> Method:
@@ -212,17 +227,34 @@ def train_steps(
         generator: the source of randomness.
 
     Raises:
-        ValueError: for sizes below 1, or a policy and a task that do not fit.
+        TypeError: for another kind of method or optimizer, or a missing generator.
+        ValueError: for sizes below 1, a policy and a task that do not fit, or an optimizer that maximizes or holds
+            none of the policy's parameters.
     """
-    step = 0
-    while True:
-        step += 1
-        batch = method.label.sample(policy, task, batch_size, group_size, generator)
-        weights = method.weigh(batch)
-        normalizer = method.normalize(batch, weights)
-        log_prob = policy.log_prob(batch.prompts, batch.actions)
-        loss = surrogate_loss(log_prob, weights, normalizer, batch.mask)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        yield Record(step, loss.item(), batch.rewards.mean().item(), batch)
+    checks.instance("method", method, Method, "; for example METHODS['rloo']")
+    checks.instance("optimizer", optimizer, torch.optim.Optimizer)
+    checks.positive_int("batch_size", batch_size)
+    checks.positive_int("group_size", group_size)
+    task.check_policy(policy)
+    checks.generator(generator, next(policy.parameters()).device)
+    if any(group.get("maximize") for group in optimizer.param_groups):
+        raise ValueError("optimizer must minimize, got one with maximize=True: the surrogate has its minus sign")
+    held = {id(p) for group in optimizer.param_groups for p in group["params"]}
+    if not any(id(p) in held for p in policy.parameters()):
+        raise ValueError("optimizer must hold parameters of the policy, got none of them")
+
+    def steps() -> Iterator[Record]:
+        for step in itertools.count(1):
+            batch = method.label.sample(policy, task, batch_size, group_size, generator)
+            mean_reward = batch.rewards.mean().item()
+            weights = method.weights(batch)
+            normalizer = method.normalize(batch, weights)
+            with torch.enable_grad():
+                log_prob = policy.log_prob(batch.prompts, batch.actions)
+                loss = surrogate_loss(log_prob, weights, normalizer, batch.mask)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            yield Record(step, loss.item(), mean_reward, batch)
+
+    return steps()

@@ -121,6 +121,10 @@ class StringPolicy(TablePolicy):
                 f"vocab_size {vocab_size} and max_length {max_length} make {count:,} strings; "
                 f"at most {MAX_STRINGS:,} can be listed"
             )
+        if not dtype.is_floating_point:
+            raise TypeError(f"dtype must be floating point, got {dtype}")
+        if generator is not None:
+            checks.instance("generator", generator, torch.Generator)
         sizes = (num_prompts, vocab_size, vocab_size)
         if generator is None:
             logits = torch.zeros(sizes, dtype=dtype)

@@ -2,7 +2,7 @@
 
 Every method in the book has the gradient ``(1/Z) Σ w ∇ log π``. :func:`surrogate_loss` is the scalar whose
 backward pass gives it (with a minus sign, since optimizers go downhill). Its value is not the objective.
-``detach`` lives here and nowhere else.
+Weights are held constant here, so no method has to remember to.
 
 A normalizer takes the batch and its weights and returns Z, a number or a tensor that broadcasts against the
 weights. Z belongs to the whole batch, never to a micro-batch.
@@ -56,7 +56,8 @@ def surrogate_loss(
         coefficient = coefficient.unsqueeze(-1)
     if mask is not None:
         if not isinstance(mask, Tensor) or mask.dtype != torch.bool:
-            raise TypeError("mask must be a boolean tensor")
+            got = mask.dtype if isinstance(mask, Tensor) else type(mask).__name__
+            raise TypeError(f"mask must be a boolean tensor, got {got}")
         checks.shape("mask", mask, tuple(log_prob.shape), "that of log_prob,")
         log_prob = torch.where(mask, log_prob, 0.0)
     checks.finite("log_prob", log_prob)
@@ -71,19 +72,25 @@ def divide(weight: Tensor, normalizer: float | Tensor) -> Tensor:
     """
     if isinstance(normalizer, Tensor):
         checks.same_device("normalizer", normalizer, "weight", weight)
+        if normalizer.is_complex():
+            raise TypeError(f"normalizer must be real, got {normalizer.dtype}")
         z = normalizer.detach().to(weight.dtype)
-        if not checks.holds(z.isfinite() & (z > 0)):
-            raise ValueError("normalizer must be positive and finite everywhere")
-        try:
-            fits = torch.broadcast_shapes(z.shape, weight.shape) == weight.shape
-        except RuntimeError:
-            fits = False
-        if not fits:
+        if not checks.holds(valid(z)):
+            raise ValueError(f"normalizer must be positive and finite, got {z[~valid(z)].flatten()[0].item():g}")
+        fits = z.ndim == weight.ndim and all(n in (1, m) for n, m in zip(z.shape, weight.shape, strict=True))
+        if z.ndim > 0 and not fits:
             raise ValueError(
-                f"normalizer must broadcast against weight, {checks.shape_of(weight)}, got {checks.shape_of(z)}"
+                f"normalizer must be a number or broadcast against weight, {checks.shape_of(weight)}, dimension by "
+                f"dimension (one for each prompt is [B, 1]), got {checks.shape_of(z)}"
             )
         return weight / z
     return weight / checks.number("normalizer", normalizer, above=0.0)
+
+
+def valid(normalizer: float | Tensor) -> Tensor:
+    """Whether Z is positive and finite, entry by entry."""
+    z = torch.as_tensor(normalizer)
+    return z.isfinite() & (z > 0)
 
 
 def samples(batch: Batch, weights: Tensor) -> float:
@@ -97,10 +104,13 @@ def prompts(batch: Batch, weights: Tensor) -> float:
 
 
 def kept(batch: Batch, weights: Float[Tensor, "B G"]) -> Float[Tensor, ""]:
-    """Z = the number of labels in the batch with a weight other than zero (1 where there is none)."""
+    """Z = the number of labels in the batch with a weight other than zero (1 where there is none).
+
+    For filters, whose weights are 0 or 1: a centered weight may miss zero by a rounding error.
+    """
     return (weights != 0).sum().clamp_min(1).to(weights.dtype)
 
 
 def kept_per_prompt(batch: Batch, weights: Float[Tensor, "B G"]) -> Float[Tensor, "B 1"]:
-    """Z = B · (labels of that prompt with a weight other than zero), 1 in place of no label."""
+    """Z = B · (labels of that prompt with a weight other than zero), 1 in place of no label. For filters."""
     return weights.shape[0] * (weights != 0).sum(1, keepdim=True).clamp_min(1).to(weights.dtype)

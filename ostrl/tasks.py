@@ -60,14 +60,19 @@ class TableTask:
 
         Raises:
             TypeError: if it is not a policy over a table, or has another dtype.
-            ValueError: if its table has another shape or lives on another device.
+            ValueError: if its table has another shape, lives on another device, or holds no distributions.
         """
-        if not isinstance(policy, TablePolicy):
-            raise TypeError(f"policy must be a TablePolicy to answer a TableTask, got {type(policy).__name__}")
+        checks.instance("policy", policy, TablePolicy)
         with torch.no_grad():
-            table = policy.log_probs()
+            table = checks.floating("the policy's log_probs()", policy.log_probs()).detach()
         checks.shape("the policy's table", table, tuple(self.rewards.shape), "that of the task's rewards,")
         checks.like("the policy's table", table, "the task's rewards", self.rewards)
+        error = float((table.double().exp().sum(-1) - 1).abs().max())
+        if not error <= 1e3 * torch.finfo(table.dtype).eps:  # NaN fails too
+            raise ValueError(
+                "the policy's log_probs() must be log-probabilities: the probabilities of each prompt must sum to 1, "
+                f"got a sum that is off by {error:.3g}"
+            )
 
     def sample_prompts(self, batch_size: int, generator: torch.Generator) -> Int[Tensor, "B"]:
         """Draw ``batch_size`` prompts from P(o), as users supply them."""

@@ -92,8 +92,9 @@ def group_normalized(rewards: Float[Tensor, "B G"], eps: float = 1e-4) -> Float[
     checks.group("rewards", checks.rewards(rewards))
     checks.number("eps", eps, above=0.0)
     centered = _centered(rewards)
-    variance = centered.square().sum(1, keepdim=True) / (rewards.shape[1] - 1)
-    return centered / (variance.sqrt() + eps)
+    unit = centered.abs().amax(1, keepdim=True).clamp_min(1.0)  # squares of huge rewards would overflow
+    variance = (centered / unit).square().sum(1, keepdim=True) / (rewards.shape[1] - 1)
+    return centered / (unit * variance.sqrt() + eps)
 
 
 def threshold(rewards: Float[Tensor, "B G"], tau: float) -> Float[Tensor, "B G"]:
@@ -149,6 +150,8 @@ def importance(
     advantages: Float[Tensor, "B G"],
 ) -> Float[Tensor, "B G"]:
     """Answers of somebody else, reweighted: ``w = rho · A`` with ``rho = π(a|o) / q(a|o)``.
+
+    Implements ``eq-importance`` (with the advantage in place of the return).
 
     Raises:
         ValueError: for shapes that differ, besides what every weighting raises.

@@ -103,7 +103,7 @@ CASES = {
         TypeError,
         "dtype torch.float32",
     ),
-    "not a table": (lambda: exact.value(torch.nn.Linear(1, 1), TASK), TypeError, "policy must be a TablePolicy"),
+    "not a table": (lambda: exact.value(torch.nn.Linear(1, 1), TASK), TypeError, "policy must be of class TablePolicy"),
     "fewer answers, sampled": (
         lambda: diagnostics.estimate_gradient(RLOO, ostrl.CategoricalPolicy(LOGITS[:, :2]), TASK, 1, 2, 3, G()),
         ValueError,
@@ -154,12 +154,12 @@ CASES = {
     "normalizer shape": (
         lambda: ostrl.surrogate_loss(R, R, torch.ones(2, dtype=F)),
         ValueError,
-        "normalizer must broadcast",
+        "normalizer must be a number or broadcast",
     ),
     "normalizer wide": (
         lambda: ostrl.surrogate_loss(R, R, torch.ones(4, 3, dtype=F)),
         ValueError,
-        "normalizer must broadcast",
+        "normalizer must be a number or broadcast",
     ),
     "mask kind": (lambda: ostrl.surrogate_loss(R, R, 1.0, R), TypeError, "mask must be a boolean"),
     "mask shape": (lambda: ostrl.surrogate_loss(R, R, 1.0, R[:, :2] > 0), ValueError, "mask must have shape"),
@@ -210,6 +210,12 @@ def batch(**changes):
         ({"source": torch.zeros(1, 2, dtype=torch.long)}, ValueError, "Batch.source must have shape"),
         ({"prompts": torch.zeros(2, dtype=torch.long)}, ValueError, "Batch.prompts must have length B = 1, got 2"),
         ({"mask": R}, TypeError, "Batch.mask must be boolean"),
+        ({"prompts": torch.zeros(1)}, TypeError, "Batch.prompts must be an integer"),
+        ({"prompts": "a"}, TypeError, "Batch.prompts must be a tensor of indices or a list, got str"),
+        ({"actions": torch.zeros(1, 3)}, TypeError, "Batch.actions must be an integer"),
+        ({"source": torch.full((1, 3), 9)}, ValueError, "Batch.source must be SELF"),
+        ({"log_prob": None}, TypeError, "Batch.log_prob must be a torch.Tensor, got NoneType"),
+        ({"log_prob": R * torch.nan}, ValueError, "Batch.log_prob must not be NaN"),
     ],
 )
 def test_bad_batch(changes, kind, message):
@@ -236,3 +242,141 @@ def test_logits_that_became_nan_are_noticed():
         policy.logits[0, 0] = torch.nan
     with pytest.raises(ValueError, match="logits must be finite"):
         exact.value(policy, TASK)
+
+
+def row(weigh=lambda batch: batch.rewards, normalize=RLOO.normalize, label=RLOO.label):
+    return ostrl.Method("mine", label, weigh, normalize)
+
+
+def train(method=RLOO, policy=None, task=TASK, optimizer=None, **sizes):
+    policy = policy or ostrl.CategoricalPolicy(LOGITS)
+    optimizer = optimizer or torch.optim.SGD(policy.parameters(), lr=0.1)
+    sizes = {"batch_size": 2, "group_size": 3, "generator": G()} | sizes
+    return ostrl.train_steps(method, policy, task, optimizer, **sizes)
+
+
+DOORS = {
+    "moments": lambda method: exact.moments(method, POLICY, TASK, 3, 1),
+    "estimates": lambda method: diagnostics.estimate_gradient(method, POLICY, TASK, 2, 3, 5, G()),
+    "training": lambda method: next(train(method)),
+}
+BAD_ROWS = {
+    "flat weights": (row(lambda b: b.rewards.mean(1)), ValueError, "weights of 'mine' must have shape"),
+    "other dtype": (row(lambda b: b.rewards.float()), TypeError, "weights of 'mine' has dtype torch.float32"),
+    "integers": (row(lambda b: b.rewards.long()), TypeError, "weights of 'mine' must be floating point"),
+    "a list": (row(lambda b: [1.0]), TypeError, "weights of 'mine' must be a torch.Tensor, got list"),
+    "negative Z": (row(normalize=lambda b, w: w.sum() - 100), ValueError, "normalizer .*must be positive"),
+    "infinite Z": (row(normalize=lambda b, w: w.sum() + torch.inf), ValueError, "normalizer .*must be positive"),
+    "zero Z": (row(normalize=lambda b, w: 0 * w.sum()), ValueError, "normalizer .*must be positive"),
+    "Z [B]": (
+        row(normalize=lambda b, w: torch.ones(len(b.rewards), dtype=F)),
+        ValueError,
+        r"one for each prompt is \[B, 1\]",
+    ),
+    "slots short": (row(label=ostrl.Labeler("x", lambda g: [0] * (g - 1))), ValueError, "slots of labeler 'x'"),
+    "slots unknown": (row(label=ostrl.Labeler("x", lambda g: [2] * g)), ValueError, "slots of labeler 'x'"),
+    "a name": ("rloo", TypeError, r"method must be of class Method, got str 'rloo'; for example METHODS\['rloo'\]"),
+}
+
+
+@pytest.mark.parametrize("door", DOORS)
+@pytest.mark.parametrize("case", BAD_ROWS)
+def test_a_bad_row_is_refused_at_every_door(door, case):
+    method, kind, message = BAD_ROWS[case]
+    with pytest.raises(kind, match=message):
+        DOORS[door](method)
+
+
+class Logits(ostrl.TablePolicy):
+    """A policy whose author forgot the softmax."""
+
+    def __init__(self, table):
+        super().__init__()
+        self.table = torch.nn.Parameter(table)
+
+    def log_probs(self):
+        return self.table
+
+
+@pytest.mark.parametrize("table", [LOGITS, LOGITS + torch.nan])
+@pytest.mark.parametrize("ask", [exact.value, exact.gradient, exact.fisher, exact.optimal_baseline])
+def test_a_table_that_holds_no_distributions_is_refused(ask, table):
+    with pytest.raises(ValueError, match=r"must be log-probabilities: .*sum to 1"):
+        ask(Logits(table), TASK)
+
+
+def test_training_checks_before_the_first_step():
+    other = ostrl.CategoricalPolicy(LOGITS)
+    cases = [
+        ({"optimizer": "adam"}, TypeError, "optimizer must be of class Optimizer, got str"),
+        ({"optimizer": torch.optim.SGD(other.parameters(), lr=1)}, ValueError, "must hold parameters of the policy"),
+        ({"batch_size": 0}, ValueError, "batch_size must be at least 1"),
+        ({"generator": None}, TypeError, "generator must be a torch.Generator"),
+        ({"policy": ostrl.CategoricalPolicy(LOGITS[:, :2])}, ValueError, "table must have shape"),
+    ]
+    for arguments, kind, message in cases:
+        with pytest.raises(kind, match=message):
+            train(**arguments)
+    policy = ostrl.CategoricalPolicy(LOGITS)
+    with pytest.raises(ValueError, match="maximize=True"):
+        train(policy=policy, optimizer=torch.optim.SGD(policy.parameters(), lr=1, maximize=True))
+
+
+def test_frozen_parameters_have_slope_zero_and_all_frozen_is_an_error():
+    class Scaled(ostrl.TablePolicy):
+        def __init__(self):
+            super().__init__()
+            self.scale = torch.nn.Parameter(torch.tensor([2.0], dtype=F), requires_grad=False)
+            self.logits = torch.nn.Parameter(torch.tensor([[0.1, 0.2, 0.3], [0.0, 1.0, 0.0]], dtype=F))
+
+        def log_probs(self):
+            return torch.log_softmax(self.scale * self.logits, -1)
+
+    policy = Scaled()
+    gradient = exact.gradient(policy, TASK)
+    assert gradient.shape == (7,)
+    assert gradient[0] == 0
+    torch.testing.assert_close(exact.moments(RLOO, policy, TASK, 2).mean, gradient, rtol=0, atol=1e-14)
+    policy.logits.requires_grad_(False)
+    with pytest.raises(ValueError, match="policy must have a parameter that requires grad"):
+        exact.gradient(policy, TASK)
+
+
+def test_inference_mode_is_refused_in_words():
+    with torch.inference_mode(), pytest.raises(RuntimeError, match=r"use torch\.no_grad"):
+        exact.gradient(POLICY, TASK)
+
+
+def test_training_works_inside_no_grad():
+    with torch.no_grad():
+        assert next(train()).step == 1
+
+
+def test_small_integers_index_too():
+    small = torch.tensor([0, 1], dtype=torch.uint8)
+    assert torch.equal(TASK.reward(small, small[:, None]), TASK.reward(IDX, IDX[:, None]))
+
+
+def test_huge_rewards_neither_vanish_nor_overflow():
+    weights = weighting.group_normalized(torch.tensor([[1e20, 0.0, 0.0]], dtype=torch.float32))
+    expected = weighting.group_normalized(torch.tensor([[1e4, 0.0, 0.0]], dtype=torch.float64), eps=1e-12)
+    torch.testing.assert_close(weights.double(), expected, rtol=1e-6, atol=0)
+    with pytest.raises(ValueError, match="enumerated covariance must be finite"):
+        exact.moments(ostrl.METHODS["reinforce"], POLICY, ostrl.TableTask(REWARDS * 1e200), 2)
+
+
+def test_cosine_and_snr_refuse_what_has_no_answer():
+    with pytest.raises(ValueError, match="b must have shape that of a"):
+        diagnostics.cosine(torch.ones(3, 1), torch.ones(4))
+    huge, tiny = torch.full((2,), 1e200, dtype=F), torch.full((2,), 1e-200, dtype=F)
+    assert float(diagnostics.cosine(huge, tiny)) == pytest.approx(1.0, abs=1e-15)
+    with pytest.raises(ValueError, match="positive trace"):
+        diagnostics.snr(torch.zeros(2), torch.zeros(2, 2))
+
+
+def test_the_z_test_has_no_scale_of_its_own():
+    task = ostrl.TableTask(REWARDS * 1e-10)
+    estimates = diagnostics.estimate_gradient(RLOO, POLICY, task, 1, 3, 5000, G())
+    assert diagnostics.z_test(estimates, exact.gradient(POLICY, task)).passed
+    assert not diagnostics.z_test(estimates, -exact.gradient(POLICY, task)).passed
+    assert diagnostics.z_test(estimates, exact.gradient(POLICY, task), 1e-17).threshold < 10
