@@ -106,8 +106,6 @@ def _all_shown(group_size: int) -> list[int]:
 
 
 def _half_shown(group_size: int) -> list[int]:
-    if group_size < 2:
-        raise ValueError(f"group_size must be at least 2 to mix demonstrators with the model, got {group_size}")
     return [DEMONSTRATOR] * (group_size // 2) + [SELF] * (group_size - group_size // 2)
 
 

@@ -112,7 +112,7 @@ def sft() -> Method:
 
 
 def self_training() -> Method:
-    """Half the labels from demonstrators, half from the model, each with weight 1 and no filter."""
+    """G // 2 labels of each group from demonstrators, the others from the model, each with weight 1 and no filter."""
     return Method(
         "self_training",
         labeling.mixture,

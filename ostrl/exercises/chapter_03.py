@@ -27,6 +27,9 @@ def _four_answers(answer: object) -> str | None:
         "these are the returns 0 and 1: the friendly teacher gave 2, 1, 2, 1.": (
             (_GRADES - 1)[:, None] * (one_hot - _PROBS)
         ).mean(0),
+        "you subtracted a mean from the returns; plain REINFORCE does not.": (
+            (_GRADES - _GRADES.mean())[:, None] * (one_hot - _PROBS)
+        ).mean(0),
         "that is the gradient's exact value; the question is what these four answers estimate.": torch.tensor(
             [-0.18, 0.21, -0.03], dtype=torch.float64
         ),
@@ -87,6 +90,12 @@ def _error_bar(answer: object) -> str | None:
             "the number of independent group means is B; you divided by √(B·G).": lambda r, s: (
                 _groups(r, s).std(0) / r.numel() ** 0.5
             ),
+            "you subtracted a mean from the returns (the group's); plain REINFORCE does not.": lambda r, s: (
+                _groups(r - r.mean(1, keepdim=True), s).std(0) / r.shape[0] ** 0.5
+            ),
+            "you subtracted a mean from the returns (the batch's); plain REINFORCE does not.": lambda r, s: (
+                _groups(r - r.mean(), s).std(0) / r.shape[0] ** 0.5
+            ),
         },
     )
 
@@ -121,6 +130,12 @@ def _graded_silence(answer: object) -> str | None:
             ),
             "you counted two grades, the best and the rest; groups with different lower grades are not silent.": (
                 lambda p, r, size: best_rate(p, r) ** size + (1 - best_rate(p, r)) ** size
+            ),
+            "add over every value a return can take, ½ too: you counted the returns 0 and 1 only.": lambda p, r, size: (
+                p[r == 0].sum() ** size + p[r == 1].sum() ** size
+            ),
+            "p^G + (1 - p)^G is for returns 0 and 1, and the mean return is no success rate: add over every value.": (
+                lambda p, r, size: (p @ r) ** size + (1 - p @ r) ** size
             ),
             "you left out one of the values of the return: groups of zeros are silent, too.": (
                 lambda p, r, size: _silence_of(p, r, size) - p[r == 0].sum() ** size
@@ -177,15 +192,23 @@ def _best_whole_group(answer: object) -> str | None:
     )
 
 
+def _unbiased_square(x: Tensor) -> Tensor:
+    return x.mean(0).square().sum() - x.var(0).sum() / len(x)
+
+
+def _halves(first: Callable[[Tensor], Tensor], second: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
+    return lambda x: first(x).mean(0) @ second(x).mean(0)
+
+
 def _squared_length(answer: object) -> str | None:
     generator = torch.Generator().manual_seed(33)
-    inputs: list[tuple[object, ...]] = [
+    positive: list[tuple[object, ...]] = [
         (torch.randn(m, p, generator=generator, dtype=torch.float64) + 1.0,) for m, p in ((4, 3), (2, 5), (9, 1))
     ]
-    return compare.function(
+    verdict = compare.function(
         answer,
-        lambda x: x.mean(0).square().sum() - x.var(0).sum() / len(x),
-        inputs,
+        _unbiased_square,
+        positive,
         {
             "the squared length of the mean is too large, on average by the trace of its covariance.": (
                 lambda x: x.mean(0).square().sum()
@@ -202,6 +225,30 @@ def _squared_length(answer: object) -> str | None:
             "the noise makes the length too large: subtract it.": (
                 lambda x: x.mean(0).square().sum() + x.var(0).sum() / len(x)
             ),
+            "that is the length; the question is its square.": lambda x: _unbiased_square(x).sqrt(),
+            "unbiased, but wasteful: use all pairs i ≠ j, not one pair.": lambda x: x[0] @ x[1],
+            "unbiased, but wasteful: use all pairs i ≠ j, not only those across the two halves.": (
+                _halves(lambda x: x[: len(x) // 2], lambda x: x[len(x) // 2 :])
+            ),
+            "unbiased, but wasteful: use all pairs i ≠ j, not only even with odd ones.": (
+                _halves(lambda x: x[::2], lambda x: x[1::2])
+            ),
+        },
+    )
+    if verdict is not None:
+        return verdict
+    below_zero: list[tuple[object, ...]] = [  # noise, and a mean that is shorter than chance makes it
+        (torch.tensor(x, dtype=torch.float64),) for x in ([[1.0], [-1.0], [0.5]], [[2.0, 1.0], [-1.0, -1.0]])
+    ]
+    return compare.function(
+        answer,
+        _unbiased_square,
+        below_zero,
+        {
+            "clipping at 0 makes it biased: negative values must stay.": lambda x: _unbiased_square(x).clamp(min=0),
+            "taking the absolute value makes it biased: negative values must stay.": lambda x: _unbiased_square(
+                x
+            ).abs(),
         },
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 
 import torch
@@ -79,7 +80,8 @@ def direction(got: Tensor, want: Tensor, tol: float) -> str:
         return "it points exactly the other way: check the sign."
     if cosine > 1 - tol:
         return f"the direction is right, but it has {norms[0] / norms[1]:.4g} of the exact length."
-    return f"it makes an angle with the exact answer (cosine {cosine:.3f})."
+    digits = max(3, math.ceil(-math.log10(1 - abs(cosine))) + 1)  # never rounded to 1
+    return f"it makes an angle with the exact answer (cosine {cosine:.{digits}f})."
 
 
 def _close(got: Tensor, want: Tensor, tol: float) -> bool:

@@ -48,6 +48,24 @@ def test_independence_of_the_best_answer_is_needed():
     assert abs(pi @ best - 0.58) < 1e-12
 
 
+@pytest.mark.claim("prop-expected-utility")
+def test_of_a_random_grade_only_the_mean_counts():
+    random = rng(31)
+    P, pi, grade = distributions(random, 2), distributions(random, 2, 3), distributions(random, 2, 3, 4)
+    levels = random.normal(size=4)
+    J = sum(P[o] * pi[o, a] * grade[o, a, i] * levels[i] for o, a, i in itertools.product(range(2), range(3), range(4)))
+    task = ostrl.TableTask(torch.tensor(grade @ levels), torch.tensor(P))
+    assert abs(ostrl.exact.value(ostrl.CategoricalPolicy(torch.tensor(pi).log()), task).item() - J) < 1e-12
+
+
+@pytest.mark.claim("prop-certain-answer")
+def test_without_a_largest_return_there_is_no_best_policy():
+    """Returns 1 - 1/n on infinitely many answers: every policy is beaten by moving its answers one up."""
+    n = np.arange(1, 200)
+    pi = 0.9**n / (0.9**n).sum()
+    assert pi @ (1 - 1 / n) < pi @ (1 - 1 / (n + 1)) < 1
+
+
 @pytest.mark.claim("prop-certain-answer")
 @pytest.mark.parametrize("seed", range(5))
 def test_a_best_policy_needs_no_randomness(seed):
@@ -184,9 +202,7 @@ def test_the_strings_probabilities_sum_to_one(vocabulary, longest):
     cut = sum(p for answer, p in answers.items() if answer[-1] != 0)
     survive = {(): 1.0}  # the probability of not having ended, beginning by beginning
     for _ in range(longest):
-        survive = {
-            (*b, t): p * next_token(b)[t] for b, p in survive.items() for t in range(1, vocabulary)
-        }
+        survive = {(*b, t): p * next_token(b)[t] for b, p in survive.items() for t in range(1, vocabulary)}
     assert abs(cut - sum(survive.values())) < 1e-12
     ended = sum(p for answer, p in answers.items() if answer[-1] == 0)
     assert abs(ended - (1 - cut)) < 1e-12
@@ -230,21 +246,28 @@ def logit(x):
     return np.log(x / (1 - x))
 
 
-def advantages(M1, M2, u, v):
-    """What the first answer earns more than the second, for each player; games along the first axis."""
+def gains(M1, M2):
+    """Player 1's advantage of its first answer as a function of y, and player 2's of x; games along the first axis."""
+    at1, at0 = M1[..., 0, 0] - M1[..., 1, 0], M1[..., 0, 1] - M1[..., 1, 1]
+    on1, on0 = M2[..., 0, 0] - M2[..., 0, 1], M2[..., 1, 0] - M2[..., 1, 1]
+    return lambda y: at0 + (at1 - at0) * y, lambda x: on0 + (on1 - on0) * x
+
+
+def play(M1, M2, u, v, eta, alternating, steps):
+    """All states of gradient play; ``eta`` and ``alternating`` may differ from game to game."""
+    gain1, gain2 = gains(M1, M2)
     x, y = sigmoid(u), sigmoid(v)
-    gain1 = (M1[..., 0, 0] - M1[..., 1, 0]) * y + (M1[..., 0, 1] - M1[..., 1, 1]) * (1 - y)
-    gain2 = (M2[..., 0, 0] - M2[..., 0, 1]) * x + (M2[..., 1, 0] - M2[..., 1, 1]) * (1 - x)
-    return gain1, gain2
+    for _ in range(steps):
+        u = u + eta * (x * (1 - x) * gain1(y))
+        x2 = sigmoid(u)
+        v = v + eta * (y * (1 - y) * gain2(np.where(alternating, x2, x)))
+        x, y = x2, sigmoid(v)
+        yield u, v
 
 
-def game_step(M1, M2, u, v, eta, alternating):
-    slope = lambda z: sigmoid(z) * (1 - sigmoid(z))  # noqa: E731
-    gain1, gain2 = advantages(M1, M2, u, v)
-    u2 = u + eta * slope(u) * gain1
-    if alternating:
-        gain2 = advantages(M1, M2, u2, v)[1]
-    return u2, v + eta * slope(v) * gain2
+# tiny and huge steps, simultaneous and alternating: one row each
+ETA = np.array([0.5, 0.5, 20.0, 20.0])[:, None]
+ALTERNATING = np.array([False, True, False, True])[:, None]
 
 
 def rk4(field, z, dt):
@@ -256,10 +279,11 @@ def rk4(field, z, dt):
 
 
 def game_flow(M1, M2, z, time, dt):
+    gain1, gain2 = gains(M1, M2)
+
     def field(z):
-        x, y = sigmoid(z[0]), sigmoid(z[1])
-        gain1, gain2 = advantages(M1, M2, z[0], z[1])
-        return np.stack([x * (1 - x) * gain1, y * (1 - y) * gain2])
+        x, y = sigmoid(z)
+        return np.stack([x * (1 - x) * gain1(y), y * (1 - y) * gain2(x)])
 
     for _ in range(round(time / dt)):
         z = rk4(field, z, dt)
@@ -276,22 +300,20 @@ def some_games(keep, seed, count):
 
 
 @pytest.mark.claim("prop-dominant-answer")
-@pytest.mark.parametrize("eta, alternating", [(0.5, False), (0.5, True), (20.0, False), (20.0, True)])
-def test_with_a_dominant_answer_gradient_play_finds_the_equilibrium(eta, alternating):
+def test_with_a_dominant_answer_gradient_play_finds_the_equilibrium():
     def keep(M1, M2):
         return (M1[0] > M1[1]).all() and M2[0, 0] != M2[0, 1]
 
     M1, M2 = some_games(keep, 8, 60)
-    start = rng(9).normal(size=(2, 60)) * 1.5
+    # a huge step may first throw player 2 far to the wrong side, to come back after e^|v| steps: not from these starts
+    u, v = rng(9).normal(size=(2, 1, 60)) * 1.5
     reply = M2[:, 0, 0] > M2[:, 0, 1]  # player 2's better reply to the dominant answer is its first
     errors = []
-    u, v = start
-    for steps in (20_000, 20_000):
-        for _ in range(steps):
-            moved = game_step(M1, M2, u, v, eta, alternating)
-            assert (moved[0] > u).all()
-            u, v = moved
-        errors.append(np.maximum(1 - sigmoid(u), np.abs(reply - sigmoid(v))))
+    for n, (u2, v2) in enumerate(play(M1, M2, u, v, ETA, ALTERNATING, 40_000), 1):
+        assert (u2 > u).all()
+        u, v = u2, v2
+        if n % 20_000 == 0:
+            errors.append(np.maximum(1 - sigmoid(u), np.abs(reply - sigmoid(v))))
     assert (errors[1] < errors[0]).all()
     assert errors[1].max() < 0.01
     # it is a Nash equilibrium: nobody gains by a change of one's own
@@ -302,7 +324,7 @@ def test_with_a_dominant_answer_gradient_play_finds_the_equilibrium(eta, alterna
 @pytest.mark.claim("prop-dominant-answer")
 def test_with_a_dominant_answer_the_flow_finds_the_equilibrium():
     M1, M2 = some_games(lambda M1, M2: (M1[0] > M1[1]).all() and M2[0, 0] != M2[0, 1], 10, 40)
-    z = game_flow(M1, M2, rng(11).normal(size=(2, 40)), 2000, 0.2)
+    z = game_flow(M1, M2, rng(11).normal(size=(2, 40)), 1500, 0.25)
     reply = M2[:, 0, 0] > M2[:, 0, 1]
     assert np.maximum(1 - sigmoid(z[0]), np.abs(reply - sigmoid(z[1]))).max() < 0.01
 
@@ -325,9 +347,9 @@ def test_a_strict_saddle_means_a_dominant_answer():
 def test_gradient_play_converges_to_a_strict_saddle():
     M1, M2 = some_games(lambda M1, M2: M1[0, 0] > M1[1, 0] and M1[0, 0] < M1[0, 1], 12, 60)
     M2 = -M1
-    u, v = rng(13).normal(size=(2, 60))
-    for _ in range(30_000):
-        u, v = game_step(M1, M2, u, v, 2.0, False)
+    start = rng(13).normal(size=(2, 60))
+    for u, v in play(M1, M2, *start, 2.0, False, 30_000):  # noqa: B007
+        pass
     assert np.maximum(1 - sigmoid(u), 1 - sigmoid(v)).max() < 0.01
 
 
@@ -349,15 +371,14 @@ def coordination(M1, M2):
 
 
 @pytest.mark.claim("prop-coordination")
-@pytest.mark.parametrize("eta, alternating", [(0.5, False), (0.5, True), (20.0, False), (20.0, True)])
-@pytest.mark.parametrize("side", [1, -1])
-def test_in_a_coordination_game_a_start_on_one_side_leads_to_its_corner(eta, alternating, side):
+def test_in_a_coordination_game_a_start_on_one_side_leads_to_its_corner():
     M1, M2 = some_games(coordination, 14, 60)
     _, _, c, d = slopes(M1, M2)
-    shift = np.abs(rng(15).normal(size=(2, 60))) + 0.05
-    u, v = logit(c) + side * shift[0], logit(d) + side * shift[1]
-    for _ in range(30_000):
-        u, v = game_step(M1, M2, u, v, eta, alternating)
+    shift = np.abs(rng(15).normal(size=(2, 2, 4, 60))) + 0.05  # player, corner, kind of step, game
+    side = np.array([1, -1])[:, None, None]
+    start = logit(c) + side * shift[0], logit(d) + side * shift[1]
+    for u, v in play(M1, M2, *start, ETA, ALTERNATING, 30_000):  # noqa: B007
+        pass
     assert np.maximum(np.abs((side > 0) - sigmoid(u)), np.abs((side > 0) - sigmoid(v))).max() < 0.02
 
 
@@ -365,17 +386,75 @@ def test_in_a_coordination_game_a_start_on_one_side_leads_to_its_corner(eta, alt
 def test_the_coordination_flow_agrees_on_the_corner_that_its_invariant_says():
     M1, M2 = some_games(coordination, 16, 80)
     k1, k2, c, d = slopes(M1, M2)
-    shift = np.abs(rng(17).normal(size=(2, 80))) + 0.1
-    z = np.stack([logit(c) + shift[0], logit(d) - shift[1]])  # x above, y below the mixed equilibrium
+    middle = np.stack([logit(c), logit(d)])
     level = lambda z: k2 * Phi(c, z[0]) - k1 * Phi(d, z[1])  # noqa: E731
-    start, middle = level(z), level(np.stack([logit(c), logit(d)]))
-    clear = np.abs(start - middle) > 0.05
-    assert clear.sum() > 60
-    short = game_flow(M1, M2, z, 2, 0.002)
-    assert np.abs(level(short) - start).max() < 1e-9
-    z = game_flow(M1, M2, z, 1000, 0.05)
-    corner = start > middle  # then y crosses first, and both end at 1; otherwise x does, and both end at 0
+    shift = np.abs(rng(17).normal(size=(2, 80))) + 0.1
+    quadrants = np.array([[1, -1], [-1, 1]])[:, :, None]  # x above and y below the mixed equilibrium, or both turned
+    z = np.moveaxis(middle + quadrants * shift, 1, 0)  # player, quadrant, game
+    start = level(z)
+    right = np.array([[True], [False]])  # where x is above, larger values belong to x = y = 1, elsewhere smaller ones
+    corner = (start > level(middle)) == right
+    clear = np.abs(start - level(middle)) > 0.05
+    assert clear.sum() > 120
+    assert min(corner[clear].sum(), (~corner)[clear].sum()) > 30
+    assert np.abs(level(game_flow(M1, M2, z, 2, 0.002)) - start).max() < 1e-9
+    z = game_flow(M1, M2, z, 1000, 0.1)
     assert np.maximum(np.abs(corner - sigmoid(z[0])), np.abs(corner - sigmoid(z[1])))[clear].max() < 0.02
+
+
+@pytest.mark.claim("prop-coordination")
+def test_only_the_falling_curve_is_excepted():
+    """Starts on the two lines and on the rising curve reach a corner; on the falling curve, the mixed equilibrium."""
+    M1, M2 = some_games(coordination, 26, 40)
+    k1, k2, c, d = slopes(M1, M2)
+    excess = lambda p, w: Phi(p, w) - Phi(p, logit(p))  # noqa: E731
+
+    def on_the_level(shift, side):
+        """The v on one side of the equilibrium that has the mixed equilibrium's value together with u."""
+        near, far = np.zeros(40), np.full(40, 12.0)
+        for _ in range(80):
+            half = (near + far) / 2
+            small = k1 * excess(d, logit(d) + side * half) < k2 * excess(c, logit(c) + shift)
+            near, far = np.where(small, half, near), np.where(small, far, half)
+        return np.stack([logit(c) + shift, logit(d) + side * near])
+
+    for side in (1, -1):
+        lines = [np.stack([logit(c) + side * 0.3, logit(d)]), np.stack([logit(c), logit(d) + side * 0.3])]
+        z = game_flow(M1, M2, np.stack([*lines, on_the_level(side * 0.4, side)], axis=1), 1000, 0.1)
+        assert np.abs((side > 0) - sigmoid(z)).max() < 0.02
+        start = on_the_level(side * 0.4, -side)
+        assert (excess(c, start[0]) > 0.005).all()
+        z, nearest = start, np.full(40, np.inf)
+        for _ in range(60):  # it is a saddle: rounding leads away from it in the end
+            z = game_flow(M1, M2, z, 2, 0.1)
+            nearest = np.minimum(nearest, np.abs(sigmoid(z) - np.stack([c, d])).max(0))
+        assert nearest.max() < 1e-3
+
+
+@pytest.mark.claim("thm-closed-orbits")
+def test_a_zero_sum_game_without_a_saddle_has_the_form_of_the_theorem_and_with_ties_it_need_not():
+    """Every 2 x 2 game with returns 0 to 4: J_1 = J* + k (x - x*)(y - y*) inside, if no cell is even a weak saddle."""
+    found = 0
+    for entries in itertools.product(range(5), repeat=4):
+        m = np.array(entries, dtype=float).reshape(2, 2)
+        saddle = any(m[i, j] >= m[1 - i, j] and m[i, j] <= m[i, 1 - j] for i in range(2) for j in range(2))
+        rows, columns = m[0] - m[1], m[:, 0] - m[:, 1]
+        weak = any((side >= 0).all() or (side <= 0).all() for side in (rows, columns))
+        if saddle:
+            assert weak
+            continue
+        assert not weak
+        k = m[0, 0] - m[0, 1] - m[1, 0] + m[1, 1]
+        c, d = (m[1, 1] - m[1, 0]) / k, (m[1, 1] - m[0, 1]) / k
+        assert 0 < c < 1 and 0 < d < 1
+        best = np.array([c, 1 - c]) @ m @ [d, 1 - d]
+        for x, y in [(0.1, 0.7), (0.9, 0.4), (0.5, 0.05)]:
+            assert abs(np.array([x, 1 - x]) @ m @ [y, 1 - y] - best - k * (x - c) * (y - d)) < 1e-12
+        found += 1
+    assert found > 50
+    tied = np.array([[1.0, 0], [0, 0]])  # neither answer of player 1 is strictly dominant, and y* = 0
+    assert not (tied[0] > tied[1]).all() and not (tied[1] > tied[0]).all()
+    assert tied[1, 1] - tied[0, 1] == 0
 
 
 def zero_sum_velocity(z, c, d, k, speed):
@@ -484,15 +563,33 @@ def test_every_simultaneous_step_raises_the_energy(eta):
 
 
 @pytest.mark.claim("thm-steps-outward")
+def test_how_far_outward_a_small_simultaneous_step_leads():
+    """eq-simultaneous-drift: half of eta^2 times the Hessian along the velocity, up to order eta^3."""
+    random = rng(27)
+    c, d = random.uniform(0.1, 0.9, size=(2, 200))
+    k = random.uniform(0.5, 4, size=200)
+    u, v = random.normal(size=(2, 200)) * 1.5
+    x, y = sigmoid(u), sigmoid(v)
+    f = k * x * (1 - x) * (y - d), -k * y * (1 - y) * (x - c)
+    bend = lambda p, w: (1 - p) * np.exp(w) + p * np.exp(-w)  # noqa: E731
+    leading = (bend(c, u) * f[0] ** 2 + bend(d, v) * f[1] ** 2) / 2
+    errors = []
+    for eta in (1e-2, 5e-3, 2.5e-3):
+        rise = Phi(c, u + eta * f[0]) - Phi(c, u) + Phi(d, v + eta * f[1]) - Phi(d, v)
+        errors.append(np.abs(rise / eta**2 - leading).max())
+    assert errors[0] > 1.9 * errors[1] > 3.6 * errors[2]
+    assert errors[2] < 0.02
+
+
+@pytest.mark.claim("thm-steps-outward")
 @pytest.mark.parametrize("c, d, k", GAMES)
 def test_simultaneous_steps_leave_every_compact_set(c, d, k):
-    u, v = np.array([logit(c) + 0.05]), np.array([logit(d)])
     M1 = k * np.array([[(1 - c) * (1 - d), -(1 - c) * d], [-c * (1 - d), c * d]])
     farthest = []
-    for steps in (1000, 4000, 20_000):
-        for _ in range(steps):
-            u, v = game_step(M1, -M1, u, v, 3.0, False)
-        farthest.append(Phi(c, u) + Phi(d, v))
+    states = play(M1, -M1, logit(c) + 0.05, logit(d), 3.0, False, 25_000)
+    for n, (u, v) in enumerate(states, 1):
+        if n in (1000, 5000, 25_000):
+            farthest.append(Phi(c, u) + Phi(d, v))
     assert farthest[0] < farthest[1] < farthest[2]
     assert max(abs(u), abs(v)) > 4.5
 
@@ -535,15 +632,39 @@ def test_the_drift_of_an_alternating_step():
     assert errors[2] < 0.02
 
 
-def mean_energy_change(c, d, k, eta, shift, time):
-    """The relative change of the energy between the two halves of a long alternating run."""
-    u, v = logit(c) + shift, logit(d)
-    low = Phi(c, logit(c)) + Phi(d, logit(d))
-    steps, sums = round(time / eta), [0.0, 0.0]
-    for n in range(steps):
+def relative_drift(c, d, k, eta, shift, turns=1):
+    """Log of the growth of the corrected energy over whole revolutions, per unit of time; all arguments broadcast."""
+    c, d, k, eta, shift = np.broadcast_arrays(*np.atleast_1d(c, d, k, eta, shift))
+    center = np.stack([logit(c), logit(d)])
+    low = Phi(c, center[0]) + Phi(d, center[1])
+    u, v = center[0] + shift, center[1].copy()
+    start = modified_energy(u, v, c, d, k, eta) - low
+    rate, turned, angle = np.full(c.shape, np.nan), np.zeros(c.shape), np.zeros(c.shape)
+    for n in range(1, 200_000):
         u, v = alternating_step(u, v, c, d, k, eta)
-        sums[2 * n // steps] += modified_energy(u, v, c, d, k, eta) - low
-    return sums[1] / sums[0] - 1
+        new = np.arctan2(v - center[1], u - center[0])
+        turned += (new - angle + np.pi) % (2 * np.pi) - np.pi
+        angle = new
+        arrived = np.isnan(rate) & (np.abs(turned) >= 2 * np.pi * turns)
+        if arrived.any():
+            growth = np.log((modified_energy(u, v, c, d, k, eta) - low) / start)
+            rate[arrived] = (growth / (eta * n))[arrived]
+            if not np.isnan(rate).any():
+                return rate
+    raise AssertionError("some run did not come round")
+
+
+def drift_integral(c, d, k, shift):
+    """The proof's prediction of the relative drift per unit of time and step size, on an orbit of the flow."""
+
+    def field(z):
+        x, y = sigmoid(z[0]), sigmoid(z[1])
+        du, dv = x * (1 - x) * k * (y - d), -y * (1 - y) * k * (x - c)
+        return np.array([du, dv, k**2 / 2 * bracket(x, y, c, d), 1.0]) / np.hypot(du, dv)  # by length, not by time
+
+    end = revolution(field, np.array([logit(c) + shift, logit(d), 0.0, 0.0]), 0.02)
+    above = Phi(c, logit(c) + shift) - Phi(c, logit(c))
+    return end[2] / above / end[3]
 
 
 @pytest.mark.claim("prop-alternating-steps")
@@ -552,20 +673,53 @@ def test_alternating_steps_in_matching_pennies_drift_outward():
     x, y = np.meshgrid(grid, grid)
     assert (bracket(x, y, 0.5, 0.5) >= 0).all()
     assert (bracket(x, y, 0.5, 0.5)[(np.abs(x - 0.5) > 1e-6) & (np.abs(y - 0.5) > 1e-6)] > 0).all()
-    for eta in (0.1, 0.5):
-        for shift in (0.3, 1.0, 2.5):
-            assert mean_energy_change(0.5, 0.5, 4.0, eta, np.array(shift), 2000) > 0
+    eta, shift = (part.ravel() for part in np.meshgrid([0.05, 0.1, 0.5], [0.3, 0.8, 1.5, 2.5]))
+    assert (relative_drift(0.5, 0.5, 4.0, eta, shift) > 0).all()
 
 
 @pytest.mark.claim("prop-alternating-steps")
-@pytest.mark.parametrize(
-    "c, d", [(0.25, 0.25), (0.1, 0.5), (0.3, 0.8), (0.2, 0.2), (0.1, 0.1), (0.1, 0.4), (0.95, 0.3)]
-)
-def test_the_direction_of_the_alternating_drift_turns_around_at_one_third(c, d):
+def test_the_direction_of_the_alternating_drift_turns_around_at_one_third():
+    centers = [(0.25, 0.25), (0.1, 0.5), (0.3, 0.8), (0.2, 0.2), (0.1, 0.1), (0.1, 0.4), (0.95, 0.3), (0.2, 0.1)]
+    c, d = np.array(centers).T
     outward = c * (1 - c) + d * (1 - d) > 1 / 3
-    change = mean_energy_change(c, d, 4.0, 0.5, np.array(0.3), 20_000)
-    assert (change > 0) == outward
-    assert abs(change) > 1e-4
+    assert 2 < outward.sum() < 6
+    for shift in (0.1, 0.3):
+        rates = relative_drift(c, d, 4.0, 0.5, shift)
+        assert ((rates > 0) == outward).all()
+    # near the equilibrium the drift is that of the energy's square: the rate is proportional to the energy
+    above = Phi(c, logit(c) + 0.3) - Phi(c, logit(c)), Phi(c, logit(c) + 0.1) - Phi(c, logit(c))
+    assert np.abs(rates / relative_drift(c, d, 4.0, 0.5, 0.1) / (above[0] / above[1]) - 1).max() < 0.35
+
+
+@pytest.mark.claim("prop-alternating-steps")
+@pytest.mark.parametrize("c, d, shift", [(0.5, 0.5, 0.8), (0.1, 0.1, 0.8), (0.3, 0.8, 1.0), (0.2, 0.1, 0.5)])
+def test_over_a_revolution_the_drift_is_the_step_size_times_the_integral_of_the_proof(c, d, shift):
+    predicted = drift_integral(c, d, 4.0, shift)
+    errors = np.abs(relative_drift(c, d, 4.0, np.array([0.25, 0.0625]), shift) / [0.25, 0.0625] / predicted - 1)
+    assert errors[1] < 0.02
+    assert errors[1] < errors[0] + 1e-3
+
+
+@pytest.mark.claim("prop-alternating-steps")
+def test_from_far_away_the_drift_of_the_same_game_may_be_outward():
+    """Why the proposition says "close enough": near the corner equilibrium inward, far from it outward."""
+    assert drift_integral(0.1, 0.1, 4.0, 3.0) < 0 < drift_integral(0.1, 0.1, 4.0, 3.1)
+    assert drift_integral(0.2, 0.2, 4.0, 0.5) < 0 < drift_integral(0.2, 0.2, 4.0, 1.0)
+    assert (np.sign(relative_drift(0.1, 0.1, 4.0, 0.5, np.array([1.0, 3.0, 3.5, 4.0]))) == [-1, -1, 1, 1]).all()
+    assert (np.sign(relative_drift(0.1, 0.1, 4.0, 8.0, np.array([1.0, 2.0, 2.5]), turns=2)) == [-1, -1, 1]).all()
+
+
+@pytest.mark.claim("prop-alternating-steps")
+def test_how_alternating_steps_change_their_nature_at_a_step_size_of_eight():
+    """Linearized at the equilibrium of matching pennies, and without the sigmoid: bounded exactly up to 2."""
+    for rate, eigenvalue in ((1.9, 1.0), (1.999, 1.0), (2.1, None)):
+        linear = np.array([[1, rate], [-rate, 1 - rate**2]])
+        size = np.abs(np.linalg.eigvals(linear)).max()
+        assert abs(size - 1) < 1e-12 if eigenvalue else size > 1.1
+    tiny, eta = 1e-6, 6.4
+    u, v = alternating_step(tiny, 0.5 * tiny, 0.5, 0.5, 4.0, eta)
+    assert abs(u - (tiny + eta / 4 * 0.5 * tiny)) < 1e-15
+    assert abs(v - (0.5 * tiny - eta / 4 * u)) < 1e-15
 
 
 @pytest.mark.claim("prop-alternating-steps")

@@ -318,13 +318,23 @@ def test_leaders_who_are_tied_share_equally():
 @pytest.mark.parametrize("step_size", [0.3, 1.0, 2.0])
 def test_gradient_steps_have_the_same_winner(step_size):
     r, z = np.array([0.0, 1.0, 1.0, 1.0]), np.array([1.0, 0.1, 0.1, 0.0])
-    loser = []
-    for _ in range(30000):
+    loser, ceilings = [], []
+    for count in range(30000):
+        if count in (0, 300, 3000):
+            # all that the loser's logit can ever gain from here on; the mean return rises, so steps get no longer
+            lead, longest = z[1] - z[3], step_size * (1 - softmax(z) @ r)
+            kappa = np.expm1(lead + longest) / np.expm1(lead)
+            ceilings.append(z[3] - kappa * np.log(-np.expm1(-lead)))
         before, z = z, z + step_size * slope(z, r)
+        assert softmax(z) @ r > softmax(before) @ r
         assert z[1] == z[2]
         assert z[1] - z[3] > before[1] - before[3]
         loser.append(softmax(z)[3])
     assert softmax(z)[0] < 1e-3
+    assert (z[3] < np.array(ceilings)).all()
+    assert ceilings[-1] - z[3] < 0.2  # so the limit is not only finite, but known
+    flow = -np.log(1 - np.exp(-0.1))
+    assert abs(z[3] - flow) > 1e-2  # not the limit of the flow
     # two leaders and one wrong answer: the loser's share goes like t^(-1/3), in the end
     first, second, third = np.array(loser)[[299, 2999, 29999]]
     assert third < 0.8 * second
@@ -450,6 +460,40 @@ def test_the_clock_goes_on_even_where_a_weight_tends_to_zero():
     assert softmax(path[-1, :6].reshape(2, 3))[[0, 1], [1, 0]].min() > 0.99
     dropped = joined(lambda pi, z: np.array([1.0, 0.0]), r, p)
     assert (integrate(dropped, start, [1e3])[0, 3:6] == start[3:6]).all()
+
+
+@pytest.mark.claim("prop-retiming")
+def test_the_clock_for_prompts_with_networks_of_their_own():
+    """Bounded objectives of three parameters each, which are no tables."""
+    features, r = np.array([0.8, -1.3]), np.array([[0.0, 1.0, 0.3], [1.0, 0.0, 0.2]])
+
+    def value(theta, o):
+        return softmax(np.tanh(features[o] * theta) * np.array([1.0, -2.0, 0.5]) + theta**2) @ r[o]
+
+    def own(o):
+        return lambda theta: derivative(lambda x: value(x, o), theta)
+
+    def weighted(state):
+        speed = np.array([2 + np.sin(state[:6].sum()), 0.4 + state[0] ** 2]) * 0.5
+        return np.concatenate([speed[0] * own(0)(state[:3]), speed[1] * own(1)(state[3:6]), speed])
+
+    start = np.array([0.4, -0.6, 0.1, -0.7, 0.3, 0.8])
+    end = integrate(weighted, np.append(start, [0.0, 0.0]), [4.0], 1e-12)[0]
+    for o in range(2):
+        mine = slice(3 * o, 3 * o + 3)
+        alone = integrate(own(o), start[mine], [end[6 + o]], 1e-12)[0]
+        assert np.abs(alone - start[mine]).max() > 0.1
+        assert np.abs(alone - end[mine]).max() < 1e-9
+
+
+def test_retiming_needs_a_bounded_objective():
+    """J = θ³/3 from θ = 1: the unweighted flow is 1/(1 − t) and ends at time 1; with weight 1/(1 + θ²) it never does."""
+    times = np.array([1.0, 10.0, 100.0, 1e4])
+    path = integrate(lambda s: np.append(s[:1] ** 2, 1) / (1 + s[0] ** 2), [1.0, 0.0], times, 1e-12)
+    theta, clock = path.T
+    assert np.allclose(theta, (times + np.sqrt(times**2 + 4)) / 2, rtol=1e-9)
+    assert np.allclose(theta, 1 / (1 - clock), rtol=1e-4)
+    assert (clock < 1).all()  # a positive weight of θ alone, and yet the clock stops
 
 
 @pytest.mark.claim("prop-shared-destination")

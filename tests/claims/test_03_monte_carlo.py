@@ -97,6 +97,15 @@ def test_it_needs_answers_from_the_policy_that_is_differentiated():
 
 
 @pytest.mark.claim("thm-reinforce-unbiased")
+def test_it_needs_returns_that_do_not_depend_on_the_parameters():
+    theta = np.random.default_rng(0).normal(size=6)
+    problem = Problem(own_logits, 6, returns=own_logits(theta))  # the teacher grades by π itself
+    moving = jacobian(lambda x: (PROMPTS[:, None] * own_logits(x) ** 2).sum(), theta)
+    assert close(problem.moments(1, 2)[0], problem.gradient)
+    assert not close(problem.gradient, moving, 1e-3)
+
+
+@pytest.mark.claim("thm-reinforce-unbiased")
 @pytest.mark.parametrize("B, G", [(1, 3), (2, 2)])
 def test_the_package_computes_the_same_moments(B, G):
     problem = Problem(own_logits, 6)
@@ -115,6 +124,20 @@ def test_covariance_of_independent_pairs(table, size, N):
     problem = Problem(table, size)
     expected = (problem.second - np.outer(problem.gradient, problem.gradient)) / N
     assert close(problem.moments(N, 1)[1], expected)
+
+
+@pytest.mark.claim("thm-covariance-groups")
+def test_it_needs_prompts_drawn_with_replacement():
+    problem = Problem(own_logits, 6, prompts=np.array([0.5, 0.5]))
+    between, within = between_and_within(problem)
+    groups = [[(problem.pi[o, a], problem.r[o, a] * problem.s[o, a]) for a in range(3)] for o in range(2)]
+    mean, square = np.zeros(6), 0.0
+    for (p, x), (q, y) in itertools.product(*groups):  # one epoch: each prompt once, an answer each
+        mean += p * q * (x + y) / 2
+        square += p * q * (((x + y) / 2) ** 2).sum()
+    assert close(mean, problem.gradient)
+    assert close(square - mean @ mean, np.trace(within) / 2)
+    assert np.trace(between) > 1e-3
 
 
 def between_and_within(problem):
@@ -165,24 +188,34 @@ def test_noise_makes_gradients_look_long(method):
     assert close(square, truth * (1 + 1 / snr))
 
 
-def coverage(pi, s, r, N, z):
-    """Probability that ĝ_j ± z·se_j holds the truth, for each coordinate, over every batch of N answers."""
+@pytest.mark.claim("cor-gradient-norm")
+def test_without_noise_gradients_have_their_length():
+    """Two answers whose R·s agree: every sample gives the gradient, and 1/SNR is read as 0."""
+    pi, r = np.array([0.7, 0.3]), np.array([-0.7, 0.3])
+    products = r[:, None] * (np.eye(2) - pi)
+    assert close(products, pi @ products)
+    truth, square = pi @ products, pi @ (products**2).sum(1)
+    assert close(square, truth @ truth) and square > 0.05
+
+
+def coverage(pi, s, r, N, t):
+    """Probability that ĝ_j ± t·se_j holds the truth, for each coordinate, over every batch of N answers."""
     truth = (pi * r) @ s
     held = np.zeros(s.shape[1])
     for a in itertools.product(range(len(pi)), repeat=N):
         x = r[list(a), None] * s[list(a)]
         se = x.std(0, ddof=1) / math.sqrt(N)
-        held += pi[list(a)].prod() * (abs(x.mean(0) - truth) <= z * se)
+        held += pi[list(a)].prod() * (abs(x.mean(0) - truth) <= t * se)
     return held, truth
 
 
 @pytest.mark.claim("prop-silent-interval")
-@pytest.mark.parametrize("z", [1.96, 1e6])
+@pytest.mark.parametrize("t", [1.96, 1e6])
 @pytest.mark.parametrize("N", [2, 5, 7])
 @pytest.mark.parametrize("p", [0.01, 0.1, 0.4])
-def test_a_batch_of_zeros_hides_its_error(p, N, z):
+def test_a_batch_of_zeros_hides_its_error(p, N, t):
     pi = np.array([p / 3, 2 * p / 3, 1 - p])  # two right answers, one wrong
-    held, truth = coverage(pi, np.eye(3) - pi, np.array([1.0, 1.0, 0.0]), N, z)
+    held, truth = coverage(pi, np.eye(3) - pi, np.array([1.0, 1.0, 0.0]), N, t)
     assert (abs(truth) > 1e-3).all()
     assert (held <= 1 - (1 - p) ** N + 1e-12).all()
 
@@ -194,6 +227,31 @@ def test_the_numbers_of_the_text():
     held, _ = coverage(pi, np.eye(2) - pi, np.array([1.0, 0.0]), 8, 1.96)
     assert close(held, 0.0772, 1e-4)
     assert close(1 - 0.99**8, 0.0773, 1e-4)
+
+
+def exact_coverage(p, N):
+    """Coverage of the 95 % interval with one right answer, from the binomial distribution of the right ones."""
+    right = np.arange(N + 1)
+    log_choose = np.array([math.lgamma(N + 1) - math.lgamma(k + 1) - math.lgamma(N - k + 1) for k in right])
+    mean = right / N
+    held = abs(mean - p) <= 1.96 * np.sqrt(mean * (1 - mean) / (N - 1))
+    return np.exp(log_choose + right * math.log(p) + (N - right) * math.log(1 - p))[held].sum()
+
+
+@pytest.mark.claim("prop-silent-interval")
+@pytest.mark.parametrize("p, N", [(0.3, 5), (0.1, 7)])
+def test_with_one_right_answer_the_coordinates_hold_or_miss_together(p, N):
+    pi = np.array([p, 0.6 * (1 - p), 0.4 * (1 - p)])
+    held, _ = coverage(pi, np.eye(3) - pi, np.array([1.0, 0.0, 0.0]), N, 1.96)
+    assert close(held, exact_coverage(p, N))
+
+
+@pytest.mark.claim("prop-silent-interval")
+def test_a_handful_is_not_enough_and_twenty_are():
+    """The text's rule: 5 right answers expected, about 87 %; 20 right and 20 wrong, within a few percent of 95."""
+    assert all(0.86 < exact_coverage(5 / N, N) < 0.90 for N in (50, 100, 500, 1000, 5000))
+    for N in (40, 41, 60, 100, 200, 500, 1000, 2000):
+        assert all(0.915 < exact_coverage(p, N) < 0.965 for p in np.linspace(20 / N, 0.5, 25))
 
 
 def one_over_snr(pi, s, r):
@@ -242,11 +300,30 @@ def test_snr_grows_in_proportion_to_the_answers():
     assert close(four, 4 * one, 1e-10)
 
 
+@pytest.mark.claim("prop-snr-success-rate")
+def test_answers_for_a_wanted_snr_with_many_prompts():
+    problem = Problem(network, 20, returns=np.array([[0.0, 1.0, 1.0], [1.0, 0.0, 0.0]]))
+    joint = PROMPTS[:, None] * problem.pi * problem.r
+    p = joint.sum()
+    m = np.einsum("oa,oaj->j", joint / p, problem.s)
+    v = ((joint / p)[..., None] * (problem.s - m) ** 2).sum()
+    needed = np.trace(problem.moments(1, 1)[1]) / (problem.gradient @ problem.gradient)
+    assert close(needed, 1 / p - 1 + v / (p * (m @ m)), 1e-10 * needed)
+
+
 @pytest.mark.claim("prop-silent-group")
+def test_how_often_small_and_inverse_groups_speak():
+    """The text: about G p while that is small, about 63 % at G = 1/p."""
+    assert abs((1 - 0.001**8 - 0.999**8) / 0.008 - 1) < 0.01
+    assert all(abs(1 - p ** round(1 / p) - (1 - p) ** round(1 / p) - (1 - math.exp(-1))) < 0.005 for p in (0.01, 0.001))
+
+
+@pytest.mark.claim("prop-silent-group")
+@pytest.mark.parametrize("right", [[], [0, 1], [0, 1, 2, 3]])
 @pytest.mark.parametrize("G", [2, 3, 5])
-def test_silent_groups(G):
+def test_silent_groups(G, right):
     pi = np.array([0.15, 0.1, 0.5, 0.25])
-    r = np.array([1.0, 1.0, 0.0, 0.0])
+    r = np.isin(np.arange(4), right).astype(float)
     s = np.eye(4) - pi
     p, gradient = pi @ r, (pi * r) @ s
     silent, all_right, given_right, all_wrong = 0.0, 0.0, np.zeros(4), 0.0
@@ -266,7 +343,8 @@ def test_silent_groups(G):
             assert not estimate.any()
     assert close(silent, p**G + (1 - p) ** G)
     assert close(all_wrong, (1 - p) ** G)
-    assert close(given_right / all_right, gradient / p)
+    if p > 0:
+        assert close(given_right / all_right, gradient / p)
 
 
 @pytest.mark.claim("cor-speaking-prompts")
@@ -284,17 +362,21 @@ def test_prompts_that_speak():
 def test_the_best_group_size(seed):
     between, within, prompt, answer, budget = np.exp(np.random.default_rng(seed).normal(size=5) * 1.5)
 
-    def noise(G, between=between):
+    def noise(G, between=between, within=within):
         return (between + within / G) / (budget / (prompt + answer * G))
 
     best = math.sqrt(prompt * within / (answer * between))
     least = (math.sqrt(prompt * between) + math.sqrt(answer * within)) ** 2 / budget
     assert close(noise(best), least, 1e-12 * least)
     assert (noise(best * np.exp(np.linspace(-5, 5, 1001))) >= least * (1 - 1e-12)).all()
+    assert max(noise(best / 2), noise(best * 2)) <= 1.125 * least * (1 + 1e-12)
     whole = min(range(1, 2000), key=noise)
     assert whole == next(G for G in itertools.count(1) if best**2 <= G * (G + 1))
+    assert noise(whole) < noise(whole + 1) * (1 - 1e-13)  # no tie among random numbers
     without = [noise(G, between=0.0) for G in range(1, 50)]
     assert all(x > y for x, y in itertools.pairwise(without))
+    constant = [noise(G, within=0.0) for G in range(1, 50)]
+    assert all(x < y for x, y in itertools.pairwise(constant))
 
 
 @pytest.mark.claim("prop-group-size")
@@ -304,6 +386,48 @@ def test_at_a_fixed_number_of_answers_one_answer_a_prompt_is_best():
     traces = [np.trace(problem.moments(4 // G, G)[1]) for G in (1, 2, 4)]
     assert close(traces, [(G * between + within) / 4 for G in (1, 2, 4)])
     assert traces[0] < traces[1] < traces[2]
+
+
+@pytest.mark.claim("prop-group-size")
+@pytest.mark.parametrize("G", [1, 2, 5])
+def test_two_group_sizes_tie_where_the_square_is_their_product(G):
+    noise = [(1 + G * (G + 1) / g) * (1 + g) for g in range(1, 20)]  # G*² = G (G + 1)
+    assert close(noise[G - 1], noise[G])
+    assert all(x > noise[G] + 1e-3 for g, x in enumerate(noise, 1) if g not in (G, G + 1))
+
+
+@pytest.mark.claim("prop-group-size")
+def test_without_variance_between_prompts_only_the_number_of_answers_counts():
+    problem = Problem(network, 20, prompts=np.array([1.0, 0.0]))
+    assert close(*(np.trace(problem.moments(4 // G, G)[1]) for G in (1, 4)))
+
+
+@pytest.mark.claim("prop-group-size")
+def test_the_variance_of_group_means_holds_a_part_of_the_variance_within():
+    """The estimates of the text, over every batch of two prompts with two answers."""
+    problem = Problem(own_logits, 6)
+    between, within = (np.trace(x) for x in between_and_within(problem))
+    means = inner = 0.0
+    for prob, x in problem.every_batch(2, 2):
+        means += prob * x.mean(1).var(0, ddof=1).sum()
+        inner += prob * x.var(1, ddof=1).sum(-1).mean()
+    assert close(means, between + within / 2)
+    assert close(inner, within)
+
+
+@pytest.mark.claim("prop-stale-answers")
+@pytest.mark.parametrize("N, excess", [(1, 0.116), (2, 0.063), (8, 0.017)])
+def test_it_needs_parameters_that_do_not_depend_on_the_answers(N, excess):
+    """A step of 1/2 with N answers, then the same answers again: the running example, over every sample."""
+    pi = np.array([0.6, 0.3, 0.1])
+    reused, gradient = np.zeros(3), np.zeros(3)
+    for a in itertools.product(range(3), repeat=N):
+        prob, r = pi[list(a)].prod(), np.array([float(x == 1) for x in a])
+        now = softmax(np.log(pi) + 0.5 * (r[:, None] * (np.eye(3) - pi)[list(a)]).mean(0))
+        rho = (now / pi)[list(a)]
+        reused += prob * ((rho * r)[:, None] * (np.eye(3) - now)[list(a)]).mean(0)
+        gradient += prob * now[1] * (np.eye(3)[1] - now)
+    assert abs(reused[1] / gradient[1] - 1 - excess) < 5e-4
 
 
 @pytest.mark.claim("prop-stale-answers")
@@ -335,6 +459,49 @@ def test_the_factor_is_exact_without_correlation():
     assert crooked[2] > 0
     assert close((pi * (rho - pi @ rho)) @ crooked, 0)
     assert close((q * rho**2) @ crooked, factor * (pi @ crooked))
+
+
+@pytest.mark.claim("prop-stale-answers")
+def test_no_variance_only_for_the_same_policy():
+    pi = np.array([0.4, 0.5, 0.1])
+    for q in ([0.4, 0.5, 0.1], [0.5, 0.4, 0.1], [0.41, 0.5, 0.09], [0.1, 0.15, 0.75]):
+        assert close((pi**2 / q).sum(), 1) == close(pi, q)
+
+
+@pytest.mark.claim("prop-stale-answers")
+@pytest.mark.parametrize("now, then", [(0.68, 0.3), (0.3, 0.68), (0.5, 0.1)])
+def test_with_one_right_answer_the_noise_is_a_ratio_of_odds(now, then):
+    pi, q = np.array([0.4 * (1 - now), now, 0.6 * (1 - now)]), np.array([0.7 * (1 - then), then, 0.3 * (1 - then)])
+    s = np.eye(3)[1] - pi
+    fresh, stale = (x * (s @ s) - now**2 * (s @ s) for x in (now, now**2 / then))
+    assert close(stale / fresh, now / (1 - now) / (then / (1 - then)))
+    assert (stale < fresh) == (then > now)
+    assert close(np.trace(covariance_of_one(pi, q)), stale)
+
+
+def covariance_of_one(pi, q):
+    """Of ρ R s for one answer from q, answer 1 being right; by listing the three answers."""
+    x = (pi / q * np.eye(3)[1])[:, None] * (np.eye(3) - pi)
+    return np.einsum("a,aj,ak->jk", q, x - q @ x, x - q @ x)
+
+
+@pytest.mark.claim("prop-stale-answers")
+def test_an_old_policy_that_was_right_more_often_can_be_worse():
+    """With two right answers the ratio of odds is no rule."""
+    pi, q, r = np.array([0.4, 0.4, 0.2]), np.array([0.89, 0.01, 0.1]), np.array([1.0, 1.0, 0.0])
+    s = np.eye(3) - pi
+    signal = ((pi * r) @ s) @ ((pi * r) @ s)
+    fresh, stale = ((x * r) @ (s**2).sum(1) - signal for x in (pi, pi**2 / q))
+    assert q @ r > pi @ r and stale / fresh > (pi**2 / q).sum() > 16
+
+
+@pytest.mark.claim("prop-reuse")
+def test_ties_and_prices_that_fall_forever():
+    d = [1.0, 1.2, 1.5]
+    price = [(0.2 + K) / sum(1 / x for x in d[:K]) for K in (1, 2, 3)]  # c_s = (d_1 - 1) c_l
+    assert close(price[0], price[1]) and price[2] > price[1] + 0.01
+    forever = [(0.5 + K) / K for K in range(1, 100)]  # answers that never age
+    assert all(x > y for x, y in itertools.pairwise(forever))
 
 
 @pytest.mark.claim("prop-reuse")

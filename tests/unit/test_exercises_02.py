@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from ostrl import exercises
+from ostrl.exercises import compare
 
 RIGHT = {
     "2.1": [
@@ -73,11 +74,14 @@ WRONG = {
         (lambda pi, r, beta: pi * (r - beta * pi.log()), "mean was not subtracted"),
         (lambda pi, r, beta: pi * (r - beta * pi.log() - pi @ r), "not the mean of the bonus"),
         (lambda pi, r, beta: pi * ((r - beta * pi.log()) - pi @ (r - beta * pi.log()) - beta), "which is zero"),
+        (lambda pi, r, beta: pi * (r - beta * pi.log() - beta - pi @ r), "did not subtract the mean of the bonus"),
+        (lambda pi, r, beta: (r - beta * pi.log()) - pi @ (r - beta * pi.log()), "multiply it by the probability"),
     ],
     "2.4": [
         (0.6, "e^z at the end"),
         (5 / 3, "e^-z at the end"),
         (1.5, "use the invariant"),
+        (0.15 / 0.1, "in the chapter"),
         (1 / 3, "one over the factor"),
         (math.log(3), "growth of the logit"),
         (7.0, "not the exact value"),
@@ -87,7 +91,12 @@ WRONG = {
         (lambda p0, p1, good, bad: (_clock(p1) - _clock(p0)) * (good - bad), "do not multiply"),
         (lambda p0, p1, good, bad: (_logit(p1) - _logit(p0)) / (good - bad), "natural gradient"),
         (lambda p0, p1, good, bad: 2 * (_clock(p1) - _clock(p0)) / (good - bad), "twice too long"),
-        (lambda p0, p1, good, bad: (1 / p0 - 1 / p1) / 2, "not the exact value"),
+        (lambda p0, p1, good, bad: (_clock(p0) - _clock(p1)) / (good - bad), "sign"),
+        (lambda p0, p1, good, bad: -_clock(p0) / (good - bad), "time to one half"),
+        (lambda p0, p1, good, bad: 0.5 / p0 / (good - bad), "1/(2p) for a small p"),
+        (lambda p0, p1, good, bad: (1 / p0 - 1 / p1) / 2 / (good - bad), "at both ends"),
+        (lambda p0, p1, good, bad: (1 / p0 - 1 / p1) / 2, "returns are missing"),
+        (lambda p0, p1, good, bad: p1 - p0, "not the exact value"),
     ],
     "2.6": [
         (lambda m: 1, "wrong answer vanishes"),
@@ -95,6 +104,10 @@ WRONG = {
         (lambda m: -m / (m + 1), "a positive number"),
         (lambda m: 1 / (m + 1), "e^-z of a wrong answer"),
         (0.5, "expected a function"),
+        ({1: 0.5, 2: 0.667, 3: 0.75}, "a function of m"),
+        (lambda m: {1: 0.5, 2: 0.667, 3: 0.75}[m], "a function of m"),
+        (lambda m: [0, 0.5, 0.667, 0.75][m], "a function of m"),
+        (lambda m: m / 0, "raised ZeroDivisionError"),
     ],
 }
 
@@ -118,6 +131,17 @@ def test_wrong_answers_are_diagnosed(exercise, answer, words):
     verdict = exercises.check(exercise, answer)
     assert verdict.correct is False
     assert words in verdict.message
+
+
+@pytest.mark.parametrize("slip", [1e-2, 3e-3, 1.5e-3])
+@pytest.mark.parametrize("sign", [1, -1])
+def test_a_cosine_is_never_rounded_to_one(slip, sign):
+    """A small angle is still an angle: the message shows enough digits to see it."""
+    want = torch.tensor([1.0, 0.0])
+    message = compare.direction(sign * torch.tensor([1.0, slip]), want, 1e-6)
+    shown = float(message.split("cosine ")[1].rstrip(")."))
+    assert abs(shown) < 1
+    assert math.isclose(1 - abs(shown), 1 - 1 / math.hypot(1, slip), rel_tol=0.5)
 
 
 @pytest.mark.parametrize("exercise", RIGHT)

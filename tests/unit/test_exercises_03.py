@@ -37,6 +37,11 @@ def by_pairs(x):
     return sum(float(x[i] @ x[j]) for i in range(M) for j in range(M) if i != j) / (M * (M - 1))
 
 
+def centered(weights, s):
+    """The standard error of an estimate with other weights than the returns."""
+    return (weights[..., None] * s).mean(1).std(0) / len(s) ** 0.5
+
+
 RIGHT = [
     ("3.1", torch.tensor([-0.65, 0.55, 0.1])),
     ("3.1", [-0.65, 0.55, 0.1]),
@@ -51,6 +56,7 @@ RIGHT = [
     ("3.5", lambda b, w, o, a: max(1, math.ceil((math.sqrt(1 + 4 * o * w / (a * b)) - 1) / 2))),
     ("3.6", by_pairs),
     ("3.6", lambda x: (x.sum(0).square().sum() - x.square().sum()) / (len(x) * (len(x) - 1))),
+    ("3.6", lambda x: float((x @ x.T).fill_diagonal_(0).sum()) / (len(x) * (len(x) - 1))),
 ]
 
 WRONG = [
@@ -59,6 +65,7 @@ WRONG = [
     ("3.1", [0.25, 1.0, 0.25], "left the probabilities out"),
     ("3.1", [-0.35, 0.2, 0.15], "multiply each by its return"),
     ("3.1", [-0.3, 0.35, -0.05], "the friendly teacher"),
+    ("3.1", [-0.125, 0.25, -0.125], "you subtracted a mean from the returns"),
     ("3.1", [-0.18, 0.21, -0.03], "what these four answers estimate"),
     ("3.1", [0.65, -0.55, -0.1], "check the sign"),
     ("3.1", 0.55, "expected a tensor of shape [3]"),
@@ -73,11 +80,15 @@ WRONG = [
     ("3.3", lambda r, s: (r[..., None] * s).mean(1).std(0, correction=0) / len(r) ** 0.5, "B - 1"),
     ("3.3", lambda r, s: (r[..., None] * s).mean(1).var(0) / len(r), "square root"),
     ("3.3", lambda r, s: (r[..., None] * s).mean(1).std(0) / r.numel() ** 0.5, "√(B·G)"),
+    ("3.3", lambda r, s: centered(r - r.mean(1, keepdim=True), s), "you subtracted a mean"),
+    ("3.3", lambda r, s: centered(r - r.mean(), s), "you subtracted a mean"),
     ("3.3", lambda r, s: r * s, "your function raised"),
     ("3.4", lambda p, r, G: (p**G).sum(), "all answers are equal"),
     ("3.4", lambda p, r, G: 1 - by_counting(p, r, G), "the returns differ"),
     ("3.4", lambda p, r, G: p[r == r.max()].sum() ** G + (1 - p[r == r.max()].sum()) ** G, "two grades"),
     ("3.4", lambda p, r, G: sum(p[r == v].sum() ** G for v in r.unique() if v != 0) + 0.0 * p.sum(), "groups of zeros"),
+    ("3.4", lambda p, r, G: (p @ r) ** G + (1 - p @ r) ** G, "the mean return is no success rate"),
+    ("3.4", lambda p, r, G: p[r == 0].sum() ** G + p[r == 1].sum() ** G, "½ too"),
     ("3.5", lambda b, w, o, a: math.sqrt(o * w / (a * b)), "that is G* itself"),
     ("3.5", lambda b, w, o, a: round(math.sqrt(o * w / (a * b))), "keep G >= 1"),
     ("3.5", lambda b, w, o, a: max(1, round(math.sqrt(o * w / (a * b)))), "whole numbers beside it"),
@@ -91,6 +102,13 @@ WRONG = [
     ("3.6", lambda x: x.mean(0).square().sum() - x.var(0).sum(), "1/M"),
     ("3.6", lambda x: x.mean(0).square().sum() - x.var(0, correction=0).sum() / len(x), "M - 1"),
     ("3.6", lambda x: x.mean(0).square().sum() + x.var(0).sum() / len(x), "subtract it"),
+    ("3.6", lambda x: max(0.0, by_pairs(x)), "clipping at 0 makes it biased"),
+    ("3.6", lambda x: abs(by_pairs(x)), "negative values must stay"),
+    ("3.6", lambda x: math.sqrt(by_pairs(x)), "that is the length"),
+    ("3.6", lambda x: max(0.0, by_pairs(x)) ** 0.5, "that is the length"),
+    ("3.6", lambda x: x[0] @ x[1], "unbiased, but wasteful"),
+    ("3.6", lambda x: x[: len(x) // 2].mean(0) @ x[len(x) // 2 :].mean(0), "unbiased, but wasteful"),
+    ("3.6", lambda x: x[::2].mean(0) @ x[1::2].mean(0), "unbiased, but wasteful"),
 ]
 
 
@@ -112,11 +130,14 @@ def test_no_answer_is_no_mistake(number):
     assert exercises.check(number, None).correct is None
 
 
-def test_the_unbiased_squared_length_is_unbiased():
+def test_the_unbiased_squared_length_is_unbiased_and_clipped_it_is_not():
     """Exercise 3.6, over every triple of independent estimates."""
-    outcomes, probs = torch.tensor([[1.0, 0.0], [-0.5, 2.0]], dtype=torch.float64), [0.3, 0.7]
+    outcomes, probs = torch.tensor([[1.0, 0.0], [-1.0, 2.0]], dtype=torch.float64), [0.3, 0.7]
     truth = probs[0] * outcomes[0] + probs[1] * outcomes[1]
-    total = 0.0
+    total = clipped = 0.0
     for group in torch.cartesian_prod(*[torch.arange(2)] * 3):
-        total += math.prod(probs[i] for i in group) * by_pairs(outcomes[group])
+        prob, square = math.prod(probs[i] for i in group), by_pairs(outcomes[group])
+        total += prob * square
+        clipped += prob * max(0.0, square)
     assert abs(total - float(truth @ truth)) < 1e-12
+    assert clipped > total + 1e-3

@@ -2,7 +2,10 @@
 
 import json
 import math
+import subprocess
+import sys
 from importlib import resources
+from pathlib import Path
 
 import pytest
 
@@ -57,3 +60,14 @@ def test_timings_are_complete_and_in_order(run):
 def test_there_is_one_run_a_device():
     devices = [run["device"] for run in results.load("timings")["runs"]]
     assert len(devices) == len(set(devices))
+
+
+def test_the_benchmark_runs_and_keeps_other_devices(tmp_path):
+    output = tmp_path / "timings.json"
+    output.write_text(json.dumps({"runs": [{"device": "another"}, {"device": "CPU, 1 core", "rows": []}]}))
+    script = Path(__file__).resolve().parents[2] / "benchmarks" / "run.py"
+    small = ["--samples", "10", "--answers", "3", "--repeats", "2", "--device", "cpu", "--output", str(output)]
+    subprocess.run([sys.executable, str(script), *small], check=True, capture_output=True)
+    runs = json.loads(output.read_text("utf-8"))["runs"]
+    assert [run["device"] for run in runs] == ["CPU, 1 core", "another"]
+    assert {row["implementation"] for row in runs[0]["rows"]} >= {"ostrl", "torch", "exact sum"}
