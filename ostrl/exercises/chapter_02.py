@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Callable, Mapping
 
@@ -167,12 +168,11 @@ def forgetting(answer: object) -> str | None:
     if isinstance(answer, Mapping):
         return formula
     if callable(answer):
-        try:
-            answer(10)
-        except LookupError:
-            return formula
-        except Exception:  # noqa: S110 - the comparison below says what was raised
-            pass
+        with contextlib.suppress(Exception):  # the comparison below says what was raised
+            try:
+                answer(10)
+            except LookupError:
+                return formula
     return compare.function(
         answer,
         lambda m: m / (m + 1),
