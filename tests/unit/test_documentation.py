@@ -1,0 +1,42 @@
+"""What the README and the docstrings show is what happens."""
+
+import doctest
+import importlib
+import pkgutil
+import re
+from pathlib import Path
+
+import pytest
+import torch
+
+import ostrl
+
+README = Path(__file__).parents[2] / "README.md"
+MODULES = [m.name for m in pkgutil.walk_packages(ostrl.__path__, "ostrl.")]
+
+
+def test_the_readmes_code_runs_and_keeps_its_promises(capsys):
+    blocks = re.findall(r"```python\n(.*?)```", README.read_text("utf-8"), flags=re.S)
+    assert len(blocks) == 2
+    names = {}
+    for block in blocks:
+        exec(block, names)
+    assert capsys.readouterr().out.count("tensor(") == 3
+    truth = ostrl.exact.gradient(names["policy"], names["task"])
+    mine = ostrl.exact.moments(names["mine"], names["policy"], names["task"], group_size=2, num_prompts=2).mean
+    torch.testing.assert_close(mine, 0.75 * truth, rtol=0, atol=1e-14)
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_examples_in_docstrings(module):
+    assert doctest.testmod(importlib.import_module(module)).failed == 0
+
+
+def test_every_public_function_and_class_says_what_it_is():
+    silent = [
+        f"{module}.{name}"
+        for module in MODULES
+        for name, thing in vars(importlib.import_module(module)).items()
+        if not name.startswith("_") and getattr(thing, "__module__", None) == module and not thing.__doc__
+    ]
+    assert not silent
