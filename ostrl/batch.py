@@ -68,25 +68,31 @@ class Batch:
         source = checks.integer("Batch.source", self.source, "who wrote each label")
         checks.shape("Batch.source", source, groups, "[B, G] =")
         if not checks.holds((source >= SELF) & (source <= OLD)):
-            raise ValueError(f"Batch.source must be SELF = {SELF}, DEMONSTRATOR = {DEMONSTRATOR} or OLD = {OLD}")
+            raise ValueError(
+                f"Batch.source must be SELF = {SELF}, DEMONSTRATOR = {DEMONSTRATOR} or OLD = {OLD}, "
+                f"got {int(source.min())} to {int(source.max())}"
+            )
+        if not checks.holds(actions >= 0):
+            raise ValueError(f"Batch.actions must not be negative, got {int(actions.min())}")
         per_label = {
             "log_prob": self.log_prob,
             "behavior_log_prob": self.behavior_log_prob,
             "ref_log_prob": self.ref_log_prob,
         }
+        if self.mask is not None:
+            mask = checks.tensor("Batch.mask", self.mask)
+            if mask.dtype != torch.bool:
+                raise TypeError(f"Batch.mask must be boolean, got {mask.dtype}")
+            checks.shape("Batch.mask", mask, tuple(actions.shape), "that of actions,")
         for name, value in per_label.items():
             if value is not None or name != "ref_log_prob":
                 x = checks.floating(f"Batch.{name}", value)
                 checks.shape(f"Batch.{name}", x, tuple(actions.shape), "that of actions,")
                 checks.no_graph(f"Batch.{name}", x)
                 checks.same_device(f"Batch.{name}", x, "Batch.rewards", rewards)
-                if not checks.holds(~x.isnan()):
-                    raise ValueError(f"Batch.{name} must not be NaN, got {int(x.isnan().sum())} of {x.numel()}")
-        if self.mask is not None:
-            mask = checks.tensor("Batch.mask", self.mask)
-            if mask.dtype != torch.bool:
-                raise TypeError(f"Batch.mask must be boolean, got {mask.dtype}")
-            checks.shape("Batch.mask", mask, tuple(actions.shape), "that of actions,")
+                bad = x.isnan() if self.mask is None else x.isnan() & self.mask
+                if not checks.holds(~bad):
+                    raise ValueError(f"Batch.{name} must not be NaN, got {int(bad.sum())} of {x.numel()}")
 
 
 class Policy(Protocol):

@@ -131,7 +131,7 @@ def like(name: str, value: Tensor, other_name: str, other: Tensor) -> Tensor:
 
 def probabilities(name: str, value: object, expected: tuple[int, ...], layout: str) -> Tensor:
     """Require non-negative entries that sum to one over the last dimension."""
-    x = finite(name, value)
+    x = no_graph(name, finite(name, value))
     shape(name, x, expected, layout)
     if bool((x < 0).any()):
         raise ValueError(f"{name} must not be negative, got {x.min().item():g}")
@@ -139,7 +139,7 @@ def probabilities(name: str, value: object, expected: tuple[int, ...], layout: s
     error = float((total - 1).abs().max())
     if error > 1e3 * torch.finfo(x.dtype).eps:
         raise ValueError(f"{name} must sum to 1 along its last dimension, got a sum that is off by {error:.3g}")
-    return no_graph(name, x)
+    return x
 
 
 def integer(name: str, value: object, what: str) -> Tensor:

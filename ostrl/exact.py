@@ -35,7 +35,8 @@ def value(policy: TablePolicy, task: TableTask) -> Float[Tensor, ""]:
         TypeError: if policy and task differ in dtype.
         ValueError: if they differ in shape or device, or a parameter is not finite.
     """
-    return (task.prompt_probs[:, None] * _probs(policy, task) * task.rewards).sum()
+    probs = _probs(policy, task)
+    return (task.prompt_probs[:, None] * probs * task.rewards).sum()
 
 
 def gradient(policy: TablePolicy, task: TableTask) -> Float[Tensor, "P"]:

@@ -53,6 +53,7 @@ class Labeler:
         Raises:
             ValueError: if a demonstrator is needed and the task has none, or policy and task do not fit.
         """
+        checks.instance("task", task, TableTask)
         task.check_policy(policy)
         writers = {SELF: policy.probs().detach()}
         slots = self.sources(group_size)
@@ -67,6 +68,7 @@ class Labeler:
             TypeError: for a missing generator.
             ValueError: as :meth:`probs`, or for sizes below 1.
         """
+        check_task(task)
         task.check_policy(policy)
         slots = self.sources(group_size)
         prompts = task.sample_prompts(batch_size, generator)
@@ -81,6 +83,8 @@ class Labeler:
 
     def batch(self, policy: Policy, task: Task, prompts: Any, actions: Tensor) -> Batch:
         """Grade given answers and say how likely they were, as if this labeler had written them."""
+        if checks.integer("actions", actions, "answers").ndim < 2:
+            raise ValueError(f"actions must have shape [B, G] or [B, G, T], got {checks.shape_of(actions)}")
         slots = torch.tensor(self.sources(actions.shape[1]), device=actions.device)
         with torch.no_grad():
             log_prob = policy.log_prob(prompts, actions)
@@ -95,6 +99,12 @@ class Labeler:
             log_prob=log_prob,
             behavior_log_prob=behavior,
         )
+
+
+def check_task(task: object) -> None:
+    """Require something with prompts and a teacher."""
+    if not hasattr(task, "check_policy"):
+        raise TypeError(f"task must supply prompts and grade answers, as a TableTask does, got {type(task).__name__}")
 
 
 def _all_own(group_size: int) -> list[int]:

@@ -235,6 +235,7 @@ def train_steps(
     checks.instance("optimizer", optimizer, torch.optim.Optimizer)
     checks.positive_int("batch_size", batch_size)
     checks.positive_int("group_size", group_size)
+    labeling.check_task(task)
     task.check_policy(policy)
     checks.generator(generator, next(policy.parameters()).device)
     if any(group.get("maximize") for group in optimizer.param_groups):

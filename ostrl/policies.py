@@ -121,8 +121,8 @@ class StringPolicy(TablePolicy):
                 f"vocab_size {vocab_size} and max_length {max_length} make {count:,} strings; "
                 f"at most {MAX_STRINGS:,} can be listed"
             )
-        if not dtype.is_floating_point:
-            raise TypeError(f"dtype must be floating point, got {dtype}")
+        if not isinstance(dtype, torch.dtype) or not dtype.is_floating_point:
+            raise TypeError(f"dtype must be a floating-point torch.dtype, got {dtype!r}")
         if generator is not None:
             checks.instance("generator", generator, torch.Generator)
         sizes = (num_prompts, vocab_size, vocab_size)
@@ -161,9 +161,8 @@ class StringPolicy(TablePolicy):
         """Draw answers token by token, as a language model does; the arguments are those of :meth:`sample`."""
         with torch.no_grad():
             table = torch.softmax(checks.finite("logits", self.logits), dim=-1)
-            prompts = checks.indices("prompts", prompts, table.shape[0], "prompts").repeat_interleave(
-                checks.positive_int("group_size", group_size)
-            )
+            prompts = checks.ndim("prompts", checks.indices("prompts", prompts, len(table), "prompts"), 1, "[B]")
+            prompts = prompts.repeat_interleave(checks.positive_int("group_size", group_size))
             checks.generator(generator, table.device)
             token = torch.zeros_like(prompts)
             running = torch.ones_like(prompts, dtype=torch.bool)
@@ -185,7 +184,8 @@ class StringPolicy(TablePolicy):
 
 def _log_softmax(logits: Tensor) -> Tensor:
     # Not torch.log_softmax: its backward pass has no batching rule, and would loop over thousands of estimates.
-    return logits - logits.logsumexp(-1, keepdim=True)
+    below_top = logits - logits.amax(-1, keepdim=True).detach()  # large offsets would cost digits
+    return below_top - below_top.logsumexp(-1, keepdim=True)
 
 
 def real_tokens(strings: Int[Tensor, "*batch T"]) -> Tensor:

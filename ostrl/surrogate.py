@@ -41,7 +41,7 @@ def surrogate_loss(
             that is not positive.
     """
     checks.floating("log_prob", log_prob)
-    checks.finite("weight", weight)
+    checks.floating("weight", weight)
     checks.like("weight", weight, "log_prob", log_prob)
     if log_prob.numel() == 0:
         raise ValueError(f"log_prob must not be empty, got shape {checks.shape_of(log_prob)}")
@@ -51,17 +51,17 @@ def surrogate_loss(
             f"weight must have the shape of log_prob, {checks.shape_of(log_prob)}, or that without its last "
             f"dimension, got {checks.shape_of(weight)}"
         )
-    coefficient = divide(weight.detach(), normalizer)
-    if spread:
-        coefficient = coefficient.unsqueeze(-1)
     if mask is not None:
         if not isinstance(mask, Tensor) or mask.dtype != torch.bool:
             got = mask.dtype if isinstance(mask, Tensor) else type(mask).__name__
             raise TypeError(f"mask must be a boolean tensor, got {got}")
         checks.shape("mask", mask, tuple(log_prob.shape), "that of log_prob,")
         log_prob = torch.where(mask, log_prob, 0.0)
+        if not spread:
+            weight = torch.where(mask, weight, 0.0)
     checks.finite("log_prob", log_prob)
-    return -(coefficient * log_prob).sum()
+    coefficient = divide(checks.finite("weight", weight).detach(), normalizer)
+    return -((coefficient.unsqueeze(-1) if spread else coefficient) * log_prob).sum()
 
 
 def divide(weight: Tensor, normalizer: float | Tensor) -> Tensor:
@@ -83,8 +83,9 @@ def divide(weight: Tensor, normalizer: float | Tensor) -> Tensor:
                 f"normalizer must be a number or broadcast against weight, {checks.shape_of(weight)}, dimension by "
                 f"dimension (one for each prompt is [B, 1]), got {checks.shape_of(z)}"
             )
-        return weight / z
-    return weight / checks.number("normalizer", normalizer, above=0.0)
+    else:
+        z = torch.as_tensor(checks.number("normalizer", normalizer, above=0.0), dtype=weight.dtype)
+    return checks.finite("weight / normalizer", weight / z.to(weight.device))
 
 
 def valid(normalizer: float | Tensor) -> Tensor:

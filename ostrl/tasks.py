@@ -78,7 +78,8 @@ class TableTask:
         """Draw ``batch_size`` prompts from P(o), as users supply them."""
         checks.positive_int("batch_size", batch_size)
         checks.generator(generator, self.prompt_probs.device)
-        return torch.multinomial(self.prompt_probs, batch_size, replacement=True, generator=generator)
+        one_row = torch.zeros(1, dtype=torch.long, device=self.prompt_probs.device)
+        return draw(self.prompt_probs[None], one_row, batch_size, generator)[0]
 
     def reward(self, prompts: Int[Tensor, "B"], actions: Int[Tensor, "B G"]) -> Float[Tensor, "B G"]:
         """The teacher's grades ``R = r(a, o)``.

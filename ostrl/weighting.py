@@ -18,7 +18,7 @@ from ostrl import checks
 
 def _centered(rewards: Tensor) -> Tensor:
     shifted = rewards - rewards[:, :1]
-    return shifted - shifted.mean(1, keepdim=True)
+    return checks.finite("the differences of rewards", shifted - shifted.mean(1, keepdim=True))
 
 
 def reward(rewards: Float[Tensor, "B G"]) -> Float[Tensor, "B G"]:
@@ -48,8 +48,8 @@ def constant_baseline(rewards: Float[Tensor, "B G"], baseline: float | Float[Ten
         checks.finite("baseline", baseline)
         checks.shape("baseline", baseline, (rewards.shape[0], 1), "[B, 1] =")
         checks.like("baseline", baseline, "rewards", rewards)
-        return rewards - baseline.detach()
-    return rewards - checks.number("baseline", baseline)
+        return checks.finite("rewards - baseline", rewards - baseline.detach())
+    return checks.finite("rewards - baseline", rewards - checks.number("baseline", baseline))
 
 
 def mean_baseline(rewards: Float[Tensor, "B G"]) -> Float[Tensor, "B G"]:
@@ -132,7 +132,9 @@ def exponential(rewards: Float[Tensor, "B G"], beta: float) -> Float[Tensor, "B 
     Source: Peters and Schaal (2007), reward-weighted regression.
     """
     checks.rewards(rewards)
-    return torch.softmax(rewards / checks.number("beta", beta, above=0.0), dim=1)
+    below_best = rewards - rewards.amax(1, keepdim=True)  # before the division, where large offsets would cost digits
+    temperature = max(checks.number("beta", beta, above=0.0), torch.finfo(rewards.dtype).tiny)
+    return torch.softmax(below_best / temperature, dim=1)
 
 
 def _ratio(log_prob: Tensor, behavior_log_prob: Tensor, advantages: Tensor) -> Tensor:
@@ -141,7 +143,7 @@ def _ratio(log_prob: Tensor, behavior_log_prob: Tensor, advantages: Tensor) -> T
         checks.finite(name, value)
         checks.shape(name, value, tuple(advantages.shape), "that of advantages,")
         checks.like(name, value, "advantages", advantages)
-    return (log_prob.detach() - behavior_log_prob.detach()).exp()
+    return checks.finite("rho = exp(log_prob - behavior_log_prob)", (log_prob - behavior_log_prob).detach().exp())
 
 
 def importance(

@@ -135,3 +135,13 @@ def test_drawing_inverts_the_distribution_function(answers, seed):
     expected = (cumulative[prompts][:, None, :] <= u[..., None]).sum(-1)
     assert torch.equal(drawn, expected)
     assert bool((probs[prompts[:, None], drawn] > 0).all())
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("offset", [1e4, -1e6, 1e6])
+def test_a_large_offset_of_all_logits_changes_nothing(dtype, offset):
+    logits = torch.tensor([[0.0, 1.0, 3.0]], dtype=dtype)
+    policy, shifted = ostrl.CategoricalPolicy(logits), ostrl.CategoricalPolicy(logits + offset)
+    assert torch.equal(shifted.probs(), policy.probs())
+    task = ostrl.TableTask(torch.tensor([[0.0, 1.0, 0.0]], dtype=dtype))
+    assert torch.equal(exact.gradient(shifted, task), exact.gradient(policy, task))

@@ -70,6 +70,15 @@ def test_masked_nan_and_infinity_never_reach_the_gradient():
     assert torch.equal(log_prob.grad, torch.where(mask, -0.5, 0.0).double())
 
 
+def test_masked_nan_in_the_weights_is_left_out_too():
+    mask = torch.tensor([[[True, False]]])
+    log_prob = torch.tensor([[[-1.0, torch.nan]]], requires_grad=True)
+    loss = surrogate_loss(log_prob, torch.tensor([[[2.0, torch.nan]]]), 1.0, mask)
+    loss.backward()
+    assert float(loss.detach()) == 2.0
+    assert log_prob.grad.tolist() == [[[-2.0, 0.0]]]
+
+
 def batch_of(rewards):
     shape = rewards.shape
     zeros = torch.zeros(shape, dtype=torch.long)

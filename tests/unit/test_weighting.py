@@ -82,6 +82,13 @@ def test_exponential_survives_large_rewards():
     torch.testing.assert_close(weights, weighting.exponential(torch.tensor([[0.0, 1.0]], dtype=torch.float64), 1.0))
 
 
+@pytest.mark.parametrize("dtype, offset", [(torch.float32, 1e6), (torch.float64, 1e14)])
+def test_exponential_does_not_feel_an_offset(dtype, offset):
+    group = torch.tensor([[0.0, 1.0, 2.0]], dtype=dtype)
+    assert torch.equal(weighting.exponential(group + offset, 0.7), weighting.exponential(group, 0.7))
+    assert torch.equal(weighting.exponential(group, 1e-300), torch.tensor([[0.0, 0.0, 1.0]], dtype=dtype))
+
+
 def test_importance_and_its_clip():
     old = torch.full((1, 4), 0.5, dtype=torch.float64).log()
     new = torch.tensor([[0.75, 0.75, 0.25, 0.25]], dtype=torch.float64).log()
