@@ -101,7 +101,7 @@ def setting(seed):
 
 @pytest.mark.claim("prop-own-answers")
 @pytest.mark.parametrize("size", [1, 2, 3])
-def test_the_models_own_answers_estimate_J(size):
+def test_the_average_over_own_answers_estimates_J(size):
     P, pi, _, r = setting(1)
     pairs, returns = (P[:, None] * pi).ravel(), r.ravel()
     J = sum(P[o] * pi[o, a] * r[o, a] for o in range(2) for a in range(3))
@@ -114,7 +114,7 @@ def test_the_models_own_answers_estimate_J(size):
 
 @pytest.mark.claim("prop-their-return")
 @pytest.mark.parametrize("size", [1, 3])
-def test_somebody_elses_answers_estimate_that_persons_return(size):
+def test_the_average_over_other_answers_estimates_the_return_of_their_author(size):
     P, pi, q, r = setting(2)
     pairs, returns = (P[:, None] * q).ravel(), r.ravel()
     mean = sum(p * returns[s].mean() for s, p in every_sample(pairs, size))
@@ -191,7 +191,7 @@ def all_answers(next_token, vocabulary, longest):
 
 @pytest.mark.claim("prop-total-probability")
 @pytest.mark.parametrize("vocabulary, longest", [(2, 1), (2, 5), (3, 3), (4, 4)])
-def test_the_strings_probabilities_sum_to_one(vocabulary, longest):
+def test_the_probabilities_of_all_strings_sum_to_one(vocabulary, longest):
     random, rules = rng(6), {}
 
     def next_token(beginning):
