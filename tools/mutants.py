@@ -82,7 +82,8 @@ def survives(name: str, source: str, tests: list[str]) -> bool:
         shutil.copytree(ROOT / "ostrl", Path(folder) / "ostrl")
         (Path(folder) / name).write_text(source)
         env = os.environ | {"PYTHONPATH": folder, "OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"}
-        command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", *tests]
+        command = [sys.executable, "-P", "-m", "pytest"]  # -P: this folder's own ostrl must not come first
+        command += ["-x", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", *tests]
         return subprocess.run(command, cwd=ROOT, env=env, capture_output=True, timeout=600).returncode == 0
 
 
@@ -92,6 +93,11 @@ def main() -> int:
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--tests", nargs="*", default=["tests/unit"])
     options = parser.parse_args()
+    for name in options.files:  # the harness itself must notice what nobody could miss, and nothing else
+        if survives(name, "raise RuntimeError", options.tests):
+            sys.exit(f"the tests do not import the changed copy of {name}")
+        if not survives(name, (ROOT / name).read_text(), options.tests):
+            sys.exit(f"the tests fail without any change to {name}")
     work = [(name, *mutant) for name in options.files for mutant in mutants(ROOT / name)]
     with ThreadPoolExecutor(options.jobs) as pool:
         results = tqdm(pool.map(lambda m: survives(m[0], m[2], options.tests), work), total=len(work))
