@@ -114,6 +114,21 @@ def test_answers_that_never_happen_are_left_out():
     torch.testing.assert_close(moments.mean, expected, rtol=0, atol=1e-14)
 
 
+def test_what_nobody_writes_cannot_spoil_an_importance_weight():
+    # π/q is infinite where q = 0; such states never happen and must not be visited.
+    demonstrations = torch.tensor([[0.0, 0.25, 0.75]], dtype=torch.float64)
+    policy = ostrl.CategoricalPolicy(torch.tensor([[0.5, 0.2, 0.3]], dtype=torch.float64).log())
+    task = ostrl.TableTask(torch.tensor([[0.0, 1.0, 2.0]], dtype=torch.float64), None, demonstrations)
+    method = ostrl.Method(
+        "reweighted",
+        ostrl.labeling.demonstrations,
+        lambda batch: ostrl.weighting.importance(batch.log_prob, batch.behavior_log_prob, batch.rewards),
+        ostrl.surrogate.samples,
+    )
+    got = exact.moments(method, policy, task, 2).mean  # answer 0 earns nothing, so nothing is missed
+    torch.testing.assert_close(got, exact.gradient(policy, task), rtol=0, atol=1e-14)
+
+
 def test_a_weighting_that_branches_on_values_is_enumerated_too():
     # torch.vmap cannot follow the branch; the result must be the same as without one.
     def clumsy(batch):

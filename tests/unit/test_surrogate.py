@@ -66,8 +66,17 @@ def test_masked_nan_and_infinity_never_reach_the_gradient():
     mask = torch.tensor([[[True, True, False], [True, False, False]]])
     loss = surrogate_loss(log_prob, torch.ones(1, 2, dtype=torch.float64), 2.0, mask)
     loss.backward()
-    assert bool(loss.isfinite())
+    expected = -(log_prob[0, 0, 0] + log_prob[0, 0, 1] + log_prob[0, 1, 0]) / 2
+    torch.testing.assert_close(loss, expected)
     assert torch.equal(log_prob.grad, torch.where(mask, -0.5, 0.0).double())
+
+
+def test_a_single_label_is_a_batch():
+    log_prob = torch.tensor([[-0.5]], requires_grad=True)
+    loss = surrogate_loss(log_prob, torch.tensor([[3.0]]), 1.0)
+    loss.backward()
+    assert loss.detach().item() == 1.5
+    assert log_prob.grad.tolist() == [[-3.0]]
 
 
 def test_masked_nan_in_the_weights_is_left_out_too():

@@ -110,6 +110,28 @@ def test_the_clipped_weight_is_the_gradient_of_ppos_objective():
     torch.testing.assert_close(got, expected, rtol=0, atol=1e-14)
 
 
+def test_the_ratio_multiplies_the_advantage():
+    old = torch.full((1, 2), 0.5, dtype=torch.float64).log()
+    advantages = torch.tensor([[4.0, -0.5]], dtype=torch.float64)
+    new = torch.tensor([[0.55, 0.45]], dtype=torch.float64).log()
+    close(weighting.importance(new, old, advantages), [[4.4, -0.45]])
+    close(weighting.clipped_importance(new, old, advantages), [[4.4, -0.45]])
+
+
+def test_the_k_best_may_be_all_and_ties_go_to_the_earliest_in_large_groups_too():
+    close(weighting.top_k(R, 4)[0], [1.0, 1.0, 1.0, 1.0])
+    kept = weighting.top_k(torch.ones(1, 5000), 7)[0]
+    assert kept.nonzero().flatten().tolist() == list(range(7))
+
+
+def test_no_weight_carries_a_graph():
+    baseline = torch.ones(2, 1, dtype=torch.float64, requires_grad=True)
+    log_prob = torch.zeros(2, 4, dtype=torch.float64, requires_grad=True)
+    assert not weighting.constant_baseline(R, baseline).requires_grad
+    assert not weighting.importance(log_prob, log_prob, R).requires_grad
+    assert not weighting.clipped_importance(log_prob, log_prob, R).requires_grad
+
+
 def test_weights_do_not_share_memory_with_rewards():
     rewards = R.clone()
     weighting.reward(rewards).zero_()
