@@ -77,26 +77,22 @@ Estimate = Callable[[], Any]
 """Samples, grades, and returns a gradient estimate (or several, one a row); called again, another one."""
 
 
-def ostrl_bulk(problem: Problem) -> Estimate:
+def ostrl_estimates(problem: Problem, replicas: int) -> Estimate:
     policy = ostrl.CategoricalPolicy(problem.logits[None])
     task = ostrl.TableTask(problem.returns[None])
     generator = torch.Generator(problem.logits.device).manual_seed(0)
     prompts, group = problem.groups()
     method = ostrl.METHODS["reinforce"]
+    return lambda: ostrl.diagnostics.estimate_gradient(method, policy, task, prompts, group, replicas, generator)
 
-    def estimate() -> Tensor:
-        return ostrl.diagnostics.estimate_gradient(method, policy, task, prompts, group, 1, generator)[0]
 
-    return estimate
+def ostrl_bulk(problem: Problem) -> Estimate:
+    estimates = ostrl_estimates(problem, 1)
+    return lambda: estimates()[0]
 
 
 def ostrl_hundred(problem: Problem) -> Estimate:
-    policy = ostrl.CategoricalPolicy(problem.logits[None])
-    task = ostrl.TableTask(problem.returns[None])
-    generator = torch.Generator(problem.logits.device).manual_seed(0)
-    prompts, group = problem.groups()
-    method = ostrl.METHODS["reinforce"]
-    return lambda: ostrl.diagnostics.estimate_gradient(method, policy, task, prompts, group, 100, generator)
+    return ostrl_estimates(problem, 100)
 
 
 def torch_autograd(problem: Problem) -> Estimate:

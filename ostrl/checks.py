@@ -104,11 +104,11 @@ def no_graph(name: str, value: Tensor) -> Tensor:
     return value
 
 
-def group(name: str, value: Tensor, at_least: int = 2) -> Tensor:
-    """Require groups of at least ``at_least`` answers."""
-    if value.shape[1] < at_least:
+def group(name: str, value: Tensor) -> Tensor:
+    """Require groups of at least two answers."""
+    if value.shape[1] < 2:
         raise ValueError(
-            f"{name} must have groups of at least {at_least} answers to compare them, "
+            f"{name} must have groups of at least 2 answers to compare them, "
             f"got a group of {value.shape[1]} (shape {shape_of(value)})"
         )
     return value
@@ -170,16 +170,14 @@ def positive_int(name: str, value: object) -> int:
     return int(value)
 
 
-def number(name: str, value: object, *, above: float = -math.inf, at_least: float = -math.inf) -> float:
-    """Require a finite number, optionally bounded from below."""
+def number(name: str, value: object, *, above: float = -math.inf) -> float:
+    """Require a finite number, optionally greater than a bound."""
     if isinstance(value, bool) or not isinstance(value, Real):
         raise TypeError(f"{name} must be a number, got {_kind(value)}")
     if not math.isfinite(value):
         raise ValueError(f"{name} must be finite, got {value}")
     if value <= above:
         raise ValueError(f"{name} must be greater than {above:g}, got {value:g}")
-    if value < at_least:
-        raise ValueError(f"{name} must be at least {at_least:g}, got {value:g}")
     return float(value)
 
 

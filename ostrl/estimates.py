@@ -83,11 +83,11 @@ def pull_back(policy: TablePolicy, table: Tensor, cotangents: Float[Tensor, "N O
     trained = [p for p in parameters if p.requires_grad]
     if not trained or not table.requires_grad:
         raise ValueError("policy must have a parameter that requires grad and that log_probs() depends on")
-    parts = torch.autograd.grad(table, trained, cotangents, is_grads_batched=True, allow_unused=True)
-    by_parameter = dict(zip(map(id, trained), parts, strict=True))
-    columns = []
-    for p in parameters:  # a frozen or unused parameter has slope zero
-        part = by_parameter.get(id(p))
-        zeros = cotangents.new_zeros(len(cotangents), p.numel())
-        columns.append(zeros if part is None else part.reshape(len(cotangents), -1).to(table.dtype))
+    parts = iter(torch.autograd.grad(table, trained, cotangents, is_grads_batched=True, allow_unused=True))
+    count, columns = len(cotangents), []
+    for p in parameters:
+        part = next(parts) if p.requires_grad else None
+        if part is None:  # a frozen or unused parameter has slope zero
+            part = cotangents.new_zeros(count, p.numel())
+        columns.append(part.reshape(count, -1).to(table.dtype))
     return torch.cat(columns, dim=1)

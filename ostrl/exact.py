@@ -44,11 +44,9 @@ def gradient(policy: TablePolicy, task: TableTask) -> Float[Tensor, "P"]:
 
     Raises as :func:`value`, and a ``ValueError`` if no parameter requires grad.
     """
-    checks.instance("task", task, TableTask)
-    task.check_policy(policy)
+    probs = _probs(policy, task)
     with torch.enable_grad():
         table = policy.log_probs()
-    probs = table.detach().exp()
     return pull_back(policy, table, (task.prompt_probs[:, None] * probs * task.rewards)[None])[0]
 
 
