@@ -7,11 +7,13 @@ Every method is one line, ``gradient = (1/Z) Σ w ∇ log π``, and three answer
 
 from ostrl import diagnostics, exact, labeling, methods, surrogate, weighting
 from ostrl.batch import DEMONSTRATOR, OLD, SELF, Batch
+from ostrl.custom import own
 from ostrl.labeling import Labeler
-from ostrl.methods import METHODS, Method, Record, train_steps
-from ostrl.policies import CategoricalPolicy, StringPolicy, TablePolicy
+from ostrl.methods import METHODS, Method
+from ostrl.policies import CategoricalPolicy, LinearPolicy, StringPolicy, TablePolicy
 from ostrl.surrogate import surrogate_loss
 from ostrl.tasks import TableTask
+from ostrl.training import Record, grow_improve, train_steps
 
 __version__ = "0.1.0"
 
@@ -23,6 +25,7 @@ __all__ = [
     "Batch",
     "CategoricalPolicy",
     "Labeler",
+    "LinearPolicy",
     "Method",
     "Record",
     "StringPolicy",
@@ -30,8 +33,10 @@ __all__ = [
     "TableTask",
     "diagnostics",
     "exact",
+    "grow_improve",
     "labeling",
     "methods",
+    "own",
     "surrogate",
     "surrogate_loss",
     "train_steps",

@@ -37,19 +37,15 @@ def coefficients(method: Method, pile: Batch, num_prompts: int) -> Float[Tensor,
         normalizer = method.normalize(batch, weights)
         return divide(weights, normalizer), valid(normalizer).all()
 
-    def one_by_one() -> tuple[Tensor, Tensor]:
-        results = [one({name: value[i] for name, value in stacked.items()}) for i in range(count)]
-        return torch.stack([r[0] for r in results]), torch.stack([r[1] for r in results])
+    def alone(i: int) -> tuple[Tensor, Tensor]:
+        return one({name: value[i] for name, value in stacked.items()})
 
-    if count == 1:
-        result, allowed = one_by_one()
-    else:
-        try:
-            result, allowed = torch.vmap(one)(stacked)
-        except RuntimeError as error:
-            if not any(word in str(error) for word in ("vmap", "Batching rule", "functorch")):
-                raise
-            result, allowed = one_by_one()
+    first = alone(0)  # by itself, so that what is wrong with a method is said in plain words
+    try:
+        result, allowed = torch.vmap(one)(stacked)
+    except Exception:  # something that vmap cannot follow; a real error comes again below
+        results = [first, *(alone(i) for i in range(1, count))]
+        result, allowed = torch.stack([r[0] for r in results]), torch.stack([r[1] for r in results])
     if not bool(allowed.all()):
         raise ValueError(
             f"the normalizer of {method.name!r} must be positive and finite, "

@@ -27,10 +27,12 @@ class Labeler:
     Attributes:
         name: in words, as it stands in the table of methods.
         slots: maps the group size G to the source of each slot, a list of ``SELF`` and ``DEMONSTRATOR``.
+        reference: a policy whose log-probabilities of the labels are noted, too (``Batch.ref_log_prob``), or none.
     """
 
     name: str
     slots: Callable[[int], list[int]]
+    reference: Policy | None = None
 
     def sources(self, group_size: int) -> list[int]:
         """Who writes each of the G slots.
@@ -91,6 +93,10 @@ class Labeler:
         behavior = log_prob
         if bool((slots == DEMONSTRATOR).any()):
             behavior = torch.where(slots == DEMONSTRATOR, task.demonstration_log_prob(prompts, actions), log_prob)
+        reference = None
+        if self.reference is not None:
+            with torch.no_grad():
+                reference = self.reference.log_prob(prompts, actions)
         return Batch(
             prompts=prompts,
             actions=actions,
@@ -98,6 +104,7 @@ class Labeler:
             source=slots.expand(actions.shape[:2]),
             log_prob=log_prob,
             behavior_log_prob=behavior,
+            ref_log_prob=reference,
         )
 
 

@@ -1,18 +1,19 @@
-"""Methods as rows of one table, and the loop that trains with any of them."""
+"""Methods as rows of one table."""
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from ostrl import checks, labeling, surrogate, weighting
-from ostrl.batch import Batch, Policy, Task
+from ostrl.batch import Batch
 from ostrl.labeling import Labeler
-from ostrl.surrogate import surrogate_loss
+from ostrl.table import Table
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,8 @@ class Method:
             weights (one for each prompt is ``[B, 1]``). Pure, too.
         formula: the gradient estimate, in LaTeX.
         reference: the paper.
+        weight: the weight in words, for the table.
+        normalizer: Z in words, for the table.
     """
 
     name: str
@@ -36,29 +39,72 @@ class Method:
     normalize: Callable[[Batch, Tensor], float | Tensor]
     formula: str = ""
     reference: str = ""
+    weight: str = ""
+    normalizer: str = ""
 
     def weights(self, batch: Batch) -> Tensor:
         """What :attr:`weigh` gives for a batch, checked.
 
         Raises:
             TypeError: if it is not a floating-point tensor of the rewards' dtype.
-            ValueError: if it has another shape than the rewards.
+            ValueError: if it has another shape than the rewards, or is not finite.
         """
         name = f"the weights of {self.name!r}"
-        weights = checks.floating(name, self.weigh(batch))
+        weights = checks.finite(name, self.weigh(batch))
         checks.shape(name, weights, tuple(batch.rewards.shape), "[B, G] =")
         return checks.like(name, weights, "Batch.rewards", batch.rewards)
 
 
-def reinforce() -> Method:
-    """The model's answers, weighted by their return."""
+Baseline = float | Float[Tensor, "O"] | Callable[[Any], Tensor]
+
+
+def reinforce(baseline: Baseline | None = None) -> Method:
+    """The model's answers, weighted by their return, or by their return minus a baseline.
+
+    Args:
+        baseline: a number; one number for each of the task's prompts, ``[O]``, such as
+            :func:`ostrl.exact.optimal_baseline` gives; or a function that maps a batch's prompts to ``[B]``. The
+            tensor and the function are read anew in every step, so a learned baseline is one that is updated
+            between the steps.
+
+    Raises:
+        TypeError: for a baseline of another kind.
+        ValueError: for a baseline that is not finite or not ``[O]``; at a step, for a function that does not give
+            ``[B]``.
+    """
+    if baseline is None:
+        weight, formula = "R", r"R_i"
+    elif isinstance(baseline, Tensor):
+        checks.ndim("baseline", checks.finite("baseline", baseline), 1, "[O] (one for each prompt)")
+        weight, formula = "R − b(o)", r"\bigl(R_i - b(o_i)\bigr)"
+    elif callable(baseline):
+        weight, formula = "R − b(o)", r"\bigl(R_i - b(o_i)\bigr)"
+    else:
+        weight, formula = f"R − {checks.number('baseline', baseline):g}", r"(R_i - b)"
+
+    def weigh(batch: Batch) -> Tensor:
+        if baseline is None:
+            return weighting.reward(batch.rewards)
+        if not isinstance(baseline, Tensor) and not callable(baseline):
+            return weighting.constant_baseline(batch.rewards, baseline)
+        if isinstance(baseline, Tensor):
+            if not isinstance(batch.prompts, Tensor):
+                raise TypeError("a baseline [O] needs prompts that are indices, got strings: pass a function")
+            b = baseline[batch.prompts]
+        else:
+            b = baseline(batch.prompts)
+        checks.shape("the baseline", checks.tensor("the baseline", b), (batch.rewards.shape[0],), "[B] =")
+        return weighting.constant_baseline(batch.rewards, b.unsqueeze(1))
+
     return Method(
         "reinforce",
         labeling.on_policy,
-        lambda batch: weighting.reward(batch.rewards),
+        weigh,
         surrogate.samples,
-        r"\frac{1}{BG}\sum_i R_i\,\nabla\log\pi_\theta(a_i\mid o_i)",
+        rf"\frac{{1}}{{BG}}\sum_i {formula}\,\nabla\log\pi_\theta(a_i\mid o_i)",
         "Williams (1992)",
+        weight,
+        "B·G",
     )
 
 
@@ -71,6 +117,8 @@ def rloo() -> Method:
         surrogate.samples,
         r"\frac{1}{BG}\sum_i \bigl(R_i - \bar R_{-i}\bigr)\,\nabla\log\pi_\theta(a_i\mid o_i)",
         "Kool et al. (2019); Ahmadian et al. (2024)",
+        "R − mean of the others",
+        "B·G",
     )
 
 
@@ -83,6 +131,8 @@ def dr_grpo() -> Method:
         surrogate.samples,
         r"\frac{1}{BG}\sum_i \bigl(R_i - \bar R\bigr)\,\nabla\log\pi_\theta(a_i\mid o_i)",
         "Liu et al. (2025)",
+        "R − group mean",
+        "B·G",
     )
 
 
@@ -96,6 +146,24 @@ def grpo(eps: float = 1e-4) -> Method:
         surrogate.samples,
         r"\frac{1}{BG}\sum_i \frac{R_i - \bar R}{\sigma_R + \varepsilon}\,\nabla\log\pi_\theta(a_i\mid o_i)",
         "Shao et al. (2024)",
+        f"(R − mean)/(std + {eps:g})",
+        "B·G",
+    )
+
+
+def dapo(eps: float = 1e-4) -> Method:
+    """As :func:`grpo`, but divided by the tokens of the batch; without tokens (tables) the two are one."""
+    checks.number("eps", eps, above=0.0)
+    return Method(
+        "dapo",
+        labeling.on_policy,
+        lambda batch: weighting.group_normalized(batch.rewards, eps),
+        surrogate.tokens,
+        r"\frac{1}{\#\text{tokens}}\sum_i \frac{R_i - \bar R}{\sigma_R + \varepsilon}"
+        r"\,\nabla\log\pi_\theta(a_i\mid o_i)",
+        "Yu et al. (2025)",
+        f"(R − mean)/(std + {eps:g})",
+        "tokens (tables: B·G)",
     )
 
 
@@ -108,6 +176,8 @@ def sft() -> Method:
         surrogate.samples,
         r"\frac{1}{BG}\sum_i \nabla\log\pi_\theta(a_i\mid o_i)",
         "maximum likelihood",
+        "1",
+        "B·G",
     )
 
 
@@ -120,6 +190,8 @@ def self_training() -> Method:
         surrogate.samples,
         r"\frac{1}{BG}\sum_i \nabla\log\pi_\theta(a_i\mid o_i)",
         "Gulcehre et al. (2023), without the filter",
+        "1",
+        "B·G",
     )
 
 
@@ -133,6 +205,8 @@ def rest(tau: float = 1.0) -> Method:
         surrogate.kept,
         r"\frac{1}{\#\text{kept}}\sum_i 1[R_i\ge\tau]\,\nabla\log\pi_\theta(a_i\mid o_i)",
         "Gulcehre et al. (2023)",
+        f"1[R ≥ {tau:g}]",
+        "answers kept",
     )
 
 
@@ -146,6 +220,8 @@ def rest_per_prompt(tau: float = 1.0) -> Method:
         surrogate.kept_per_prompt,
         r"\frac{1}{B}\sum_o\frac{1}{\#\text{kept}_o}\sum_{i\in o} 1[R_i\ge\tau]\,\nabla\log\pi_\theta(a_i\mid o)",
         "Gulcehre et al. (2023), per prompt",
+        f"1[R ≥ {tau:g}]",
+        "B · kept of the prompt",
     )
 
 
@@ -158,6 +234,8 @@ def raft() -> Method:
         surrogate.prompts,
         r"\frac{1}{B}\sum_o \nabla\log\pi_\theta(a_{o,\text{best}}\mid o)",
         "Dong et al. (2023)",
+        "1[best of its group]",
+        "B",
     )
 
 
@@ -172,90 +250,30 @@ def rwr(beta: float = 1.0) -> Method:
         r"\frac{1}{B}\sum_o\sum_{i\in o}\frac{e^{R_i/\beta}}{\sum_{j\in o} e^{R_j/\beta}}"
         r"\,\nabla\log\pi_\theta(a_i\mid o)",
         "Peters and Schaal (2007)",
+        f"exp(R/{beta:g}) / group sum",
+        "B",
     )
 
 
-METHODS: dict[str, Method] = {
-    method.name: method
+class Rows(dict[str, Method]):
+    """Methods by name; prints, and renders in a notebook, as the table of their three answers."""
+
+    def __repr__(self) -> str:
+        header = ["method", "who labels", "weight w", "divided by Z", "source"]
+        return repr(Table(header, [[m.name, m.label.name, m.weight, m.normalizer, m.reference] for m in self.values()]))
+
+    def _repr_html_(self) -> str:
+        header = ["method", "who labels", "weight w", "divided by Z", "gradient estimate", "source"]
+        formulas = {name: f"${method.formula}$" if method.formula else "" for name, method in self.items()}
+        rows = [[m.name, m.label.name, m.weight, m.normalizer, formulas[k], m.reference] for k, m in self.items()]
+        return Table(header, rows)._repr_html_()
+
+
+METHODS: dict[str, Method] = Rows(
+    (method.name, method)
     for method in (
-        reinforce(), rloo(), dr_grpo(), grpo(), sft(), self_training(), rest(), rest_per_prompt(), raft(), rwr()
+        reinforce(), rloo(), dr_grpo(), grpo(), dapo(), sft(), self_training(),
+        rest(), rest_per_prompt(), raft(), rwr(),
     )
-}  # fmt: skip
+)  # fmt: skip
 """The rows of the table, with their default parameters."""
-
-
-@dataclass(frozen=True)
-class Record:
-    """What happened in one step of training.
-
-    Attributes:
-        step: counted from 1.
-        loss: the surrogate's value before the step. It is not the objective.
-        mean_reward: mean grade of the batch.
-        batch: the labels that were learned from.
-    """
-
-    step: int
-    loss: float
-    mean_reward: float
-    batch: Batch
-
-
-def train_steps(
-    method: Method,
-    policy: Policy,
-    task: Task,
-    optimizer: torch.optim.Optimizer,
-    *,
-    batch_size: int,
-    group_size: int,
-    generator: torch.Generator,
-) -> Iterator[Record]:
-    """The training loop: label, weigh, normalize, step, for as long as it is asked for another record.
-
-    Bars, checkpoints and stopping wrap it from outside::
-
-        for record in itertools.islice(train_steps(...), 100): ...
-
-    Args:
-        method: a row of ``METHODS``, or one of your own.
-        policy: what is trained; ``optimizer`` holds its parameters.
-        task: prompts and grades.
-        optimizer: any of ``torch.optim``; it minimizes the surrogate, so the policy climbs.
-        batch_size: B, prompts a step.
-        group_size: G, answers a prompt.
-        generator: the source of randomness.
-
-    Raises:
-        TypeError: for another kind of method or optimizer, or a missing generator.
-        ValueError: for sizes below 1, a policy and a task that do not fit, or an optimizer that maximizes or holds
-            none of the policy's parameters.
-    """
-    checks.instance("method", method, Method, "; for example METHODS['rloo']")
-    checks.instance("optimizer", optimizer, torch.optim.Optimizer)
-    checks.positive_int("batch_size", batch_size)
-    checks.positive_int("group_size", group_size)
-    labeling.check_task(task)
-    task.check_policy(policy)
-    checks.generator(generator, next(policy.parameters()).device)
-    if any(group.get("maximize") for group in optimizer.param_groups):
-        raise ValueError("optimizer must minimize, got one with maximize=True: the surrogate has its minus sign")
-    held = {id(p) for group in optimizer.param_groups for p in group["params"]}
-    if not any(id(p) in held for p in policy.parameters()):
-        raise ValueError("optimizer must hold parameters of the policy, got none of them")
-
-    def steps() -> Iterator[Record]:
-        for step in itertools.count(1):
-            batch = method.label.sample(policy, task, batch_size, group_size, generator)
-            mean_reward = batch.rewards.mean().item()
-            weights = method.weights(batch)
-            normalizer = method.normalize(batch, weights)
-            with torch.enable_grad():
-                log_prob = policy.log_prob(batch.prompts, batch.actions)
-                loss = surrogate_loss(log_prob, weights, normalizer, batch.mask)
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-            yield Record(step, loss.item(), mean_reward, batch)
-
-    return steps()

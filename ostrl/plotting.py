@@ -16,7 +16,13 @@ import torch
 from cycler import cycler
 from jaxtyping import Float
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from torch import Tensor
+
+from ostrl import exact
+from ostrl.batch import DEMONSTRATOR, SELF
+from ostrl.custom import as_method
+from ostrl.methods import Method
 
 BLUE, ORANGE, GREEN, PURPLE, GRAY = "#1f7fc0", "#cf5a00", "#008a64", "#b3609b", "#7a7a7a"
 
@@ -96,3 +102,57 @@ def simplex_grid(steps: int, dtype: torch.dtype = torch.float64) -> Float[Tensor
     """Every distribution over three answers whose probabilities are positive multiples of ``1 / steps``."""
     points = [(i, j, steps - i - j) for i in range(1, steps) for j in range(1, steps - i)]
     return torch.tensor(points, dtype=dtype) / steps
+
+
+def method_color(method: Method, group_size: int = 2) -> str:
+    """A method's color by who labels: that of RL for the model, of SFT for demonstrators, of self-training for both."""
+    slots = set(method.label.sources(group_size))
+    kind = {frozenset([SELF]): "rl", frozenset([DEMONSTRATOR]): "sft"}.get(frozenset(slots), "self-training")
+    return METHOD_STYLE[kind][0]
+
+
+def draw_omega(ax: Axes, method: Any, group_size: int, **line: Any) -> None:
+    """Draw ω(p), the weight that a method puts on the gradient of a prompt's success rate (:func:`exact.omega`).
+
+    Args:
+        ax: where to draw.
+        method: a row of ``METHODS``, the name of one, or a function of one's own.
+        group_size: G.
+        line: passed on to ``ax.plot``; ``label=`` is written beside the line.
+    """
+    known = as_method(method)
+    p = torch.linspace(0.01, 0.99, 99, dtype=torch.float64)
+    curve = exact.omega(known, p, group_size)
+    text = line.pop("label", known.name)
+    (drawn,) = ax.plot(p.numpy(), curve.cpu().numpy(), **line)
+    label_line(ax, float(p[-1]), float(curve[-1]), text, str(drawn.get_color()), va="center", annotation_clip=False)
+    ax.set_xlabel("success rate p of the prompt")
+    ax.set_ylabel("ω(p), the weight on ∇p")
+
+
+def draw_ledger(figure: Figure, ledger: exact.Ledger) -> None:
+    """Draw a ledger: for each method its scale, cosine and SNR on every problem, a dot each, the median as a bar.
+
+    Args:
+        figure: an empty figure; three panels are drawn into it.
+        ledger: what :func:`ostrl.exact.ledger` gives.
+    """
+    panels = {"scale": "scale (1: unbiased)", "cosine": "cosine to ∇J", "snr": "SNR of one estimate"}
+    axes = figure.subplots(1, 3, sharey=True)
+    for ax, (quantity, title) in zip(axes, panels.items(), strict=True):
+        for y, row in enumerate(ledger.rows):
+            color = method_color(row.method, ledger.group_size)
+            x = [value for value in row.values(quantity) if np.isfinite(value) and (value > 0 or quantity != "snr")]
+            ax.plot(x, [y] * len(x), "o", color=color, markersize=4.5, alpha=0.55, markeredgewidth=0)
+            ax.plot([row.median(quantity)], [y], "|", color=color, markersize=15, markeredgewidth=2.5)
+        ax.set_title(title)
+        ax.tick_params(axis="y", length=0)
+        ax.spines["left"].set_visible(False)
+    axes[0].set_yticks(range(len(ledger)), [row.method.name for row in ledger.rows])
+    axes[0].set_ylim(len(ledger) - 0.5, -0.5)
+    axes[0].axvline(1, color=GRAY, linewidth=1, zorder=0)
+    axes[0].set_xscale("symlog", linthresh=1)
+    axes[0].set_xticks([0, 1, 10], ["0", "1", "10"])
+    axes[1].axvline(0, color=GRAY, linewidth=1, zorder=0)
+    axes[1].set_xlim(-1.05, 1.05)
+    axes[2].set_xscale("log")

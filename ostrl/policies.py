@@ -79,6 +79,35 @@ class CategoricalPolicy(TablePolicy):
         return _log_softmax(checks.finite("logits", self.logits))
 
 
+class LinearPolicy(TablePolicy):
+    """A softmax over scores that are linear in the parameters: ``π(a|o) = softmax(features[o] @ theta)[a]``.
+
+    Prompts and answers with similar features share parameters, as in a network: what is learned on one prompt moves
+    the others.
+
+    Args:
+        features: ``[O, A, P]``, finite, floating point; held constant.
+        theta: ``[P]``, in the same dtype. The values are copied.
+
+    Raises:
+        TypeError: if either is not a floating-point tensor, or they differ in dtype.
+        ValueError: if either is not finite, or their shapes do not fit.
+    """
+
+    def __init__(self, features: Float[Tensor, "O A P"], theta: Float[Tensor, "P"]) -> None:
+        super().__init__()
+        checks.ndim("features", checks.floating("features", features), 3, "[O, A, P] (prompts, answers, parameters)")
+        checks.shape("theta", checks.finite("theta", theta), (features.shape[2],), "[P] =")
+        checks.like("theta", theta, "features", features)
+        self.register_buffer("features", checks.finite("features", features).detach().clone())
+        self.theta = nn.Parameter(theta.detach().clone())
+
+    def log_probs(self) -> Float[Tensor, "O A"]:
+        features = self.features
+        assert isinstance(features, Tensor)
+        return _log_softmax(checks.finite("theta", features @ self.theta))
+
+
 class StringPolicy(TablePolicy):
     """A toy autoregressive language model: next-token logits that depend on the prompt and the previous token.
 

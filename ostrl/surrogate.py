@@ -115,3 +115,8 @@ def kept(batch: Batch, weights: Float[Tensor, "B G"]) -> Float[Tensor, ""]:
 def kept_per_prompt(batch: Batch, weights: Float[Tensor, "B G"]) -> Float[Tensor, "B 1"]:
     """Z = B · (labels of that prompt with a weight other than zero), 1 in place of no label. For filters."""
     return weights.shape[0] * (weights != 0).sum(1, keepdim=True).clamp_min(1).to(weights.dtype)
+
+
+def tokens(batch: Batch, weights: Tensor) -> float | Float[Tensor, ""]:
+    """Z = the tokens of the batch that count; for tables, whose answers are whole, the labels, B·G."""
+    return float(batch.rewards.numel()) if batch.mask is None else batch.mask.sum().to(batch.rewards.dtype)

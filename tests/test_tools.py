@@ -332,6 +332,16 @@ def test_the_ledger_notices_a_docstring_that_names_what_no_chapter_defines(tmp_p
     assert "ostrl.exact.f: the docstring names claim prop-nothing, which no chapter states" in problems
 
 
+def test_the_ledger_names_a_function_as_the_folder_that_hands_it_on_does(tmp_path: Path) -> None:
+    folder = tmp_path / "ostrl/exact"
+    folder.mkdir(parents=True)
+    inner = '\ndef _inner():\n    """Also ``eq-score``."""\n'
+    (folder / "values.py").write_text(GOOD["ostrl/exact.py"] + inner, encoding="utf8")
+    (folder / "__init__.py").write_text("from ostrl.exact.values import scores\n", encoding="utf8")
+    names = project(tmp_path, ostrl__exact="").named["eq-score"]
+    assert names == ["ostrl.exact.scores", "ostrl.exact.values._inner"]
+
+
 def test_the_ledger_notices_a_duplicate_label(tmp_path: Path) -> None:
     project(tmp_path)
     nbformat.write(chapter(), tmp_path / "notebooks/03_again.ipynb")

@@ -144,13 +144,28 @@ def docstrings(path: Path, module: str) -> Iterator[tuple[str, str]]:
     yield from walk(ast.parse(path.read_text(encoding="utf8")), module)
 
 
+def public_names(folder: Path, package: str) -> dict[str, str]:
+    """Where a folder of modules hands names on: the qualified name of each -> the one it is documented under."""
+    handed = ast.parse((folder / "__init__.py").read_text(encoding="utf8")).body
+    return {
+        f"{node.module}.{alias.name}": f"{package}.{alias.asname or alias.name}"
+        for node in handed
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith(f"{package}.")
+        for alias in node.names
+    }
+
+
 def read_package(package: Path) -> dict[str, list[str]]:
     """Label -> qualified names whose docstrings name it."""
     named: dict[str, list[str]] = defaultdict(list)
     for path in sorted(package.rglob("*.py")):
         parts = path.relative_to(package.parent).with_suffix("").parts
         module = ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+        inner = len(parts) > 2 and parts[-1] != "__init__"
+        public = public_names(path.parent, ".".join(parts[:-1])) if inner else {}
         for name, text in docstrings(path, module):
+            owner = next((known for known in public if name == known or name.startswith(f"{known}.")), None)
+            name = public[owner] + name.removeprefix(owner) if owner else name
             for label in dict.fromkeys(LABEL.findall(text)):
                 named[label].append(name)
     return dict(named)

@@ -23,7 +23,8 @@ from pathlib import Path
 from tqdm import tqdm
 
 ROOT = Path(__file__).resolve().parents[1]
-FILES = ["ostrl/weighting.py", "ostrl/surrogate.py", "ostrl/exact.py"]
+EXACT = [f"ostrl/exact/{name}.py" for name in ("values", "enumeration", "difficulty", "selection", "comparison")]
+FILES = ["ostrl/weighting.py", "ostrl/surrogate.py", *EXACT]
 SWAPS: dict[type, type] = {
     ast.Add: ast.Sub, ast.Sub: ast.Add, ast.Mult: ast.Div, ast.Div: ast.Mult,
     ast.Gt: ast.GtE, ast.GtE: ast.Gt, ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Eq: ast.NotEq, ast.NotEq: ast.Eq,

@@ -53,6 +53,7 @@ WEIGHTS = {
     "rloo": leave_one_out,
     "dr_grpo": lambda rs: [r - mean(rs) for r in rs],
     "grpo": z_scores,
+    "dapo": z_scores,
     "sft": lambda rs: [1.0 for _ in rs],
     "self_training": lambda rs: [1.0 for _ in rs],
     "rest": kept,

@@ -39,7 +39,7 @@ def test_moments_of_every_method(name, kind, num_prompts, num_answers, group_siz
 def test_moments_do_not_depend_on_the_chunk(monkeypatch):
     policy, task, _ = problem("graded", 2, 3, seed=3)
     whole = exact.moments(ostrl.METHODS["rest"], policy, task, 2, 2)
-    monkeypatch.setattr(exact, "_CHUNK_ENTRIES", 300)
+    monkeypatch.setattr("ostrl.exact.enumeration._CHUNK_ENTRIES", 300)
     cut = exact.moments(ostrl.METHODS["rest"], policy, task, 2, 2)
     torch.testing.assert_close(cut.mean, whole.mean, rtol=0, atol=1e-14)
     torch.testing.assert_close(cut.covariance, whole.covariance, rtol=0, atol=1e-14)

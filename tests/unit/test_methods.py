@@ -18,6 +18,7 @@ def test_the_rows_of_the_table():
         "rloo",
         "dr_grpo",
         "grpo",
+        "dapo",
         "sft",
         "self_training",
         "rest",
@@ -66,7 +67,7 @@ def test_training_climbs(name):
     policy = ostrl.CategoricalPolicy(torch.zeros(2, 3, dtype=torch.float64))
     task = ostrl.TableTask(torch.tensor([[0.0, 1.0, 0.0], [1.0, 0.0, 0.0]], dtype=torch.float64))
     optimizer = torch.optim.SGD(policy.parameters(), lr=1.0)
-    steps = methods.train_steps(
+    steps = ostrl.train_steps(
         ostrl.METHODS[name], policy, task, optimizer, batch_size=16, group_size=4, generator=generator(2)
     )
     records = list(itertools.islice(steps, 60))
@@ -79,7 +80,7 @@ def test_one_step_moves_by_the_estimate():
     before = policy.logits.detach().clone()
     optimizer = torch.optim.SGD(policy.parameters(), lr=0.1)
     record = next(
-        methods.train_steps(
+        ostrl.train_steps(
             ostrl.METHODS["rloo"], policy, task, optimizer, batch_size=3, group_size=4, generator=generator(3)
         )
     )
@@ -94,7 +95,7 @@ def test_the_same_seed_gives_the_same_run():
     def run():
         policy, task, _ = problem("graded", 2, 3, seed=4)
         optimizer = torch.optim.Adam(policy.parameters(), lr=0.1)
-        steps = methods.train_steps(
+        steps = ostrl.train_steps(
             ostrl.METHODS["grpo"], policy, task, optimizer, batch_size=4, group_size=4, generator=generator(5)
         )
         for _ in itertools.islice(steps, 5):

@@ -1,7 +1,4 @@
-"""The truth, by summing over every prompt and every answer.
-
-Gradients are flat vectors in the order of ``torch.nn.utils.parameters_to_vector``.
-"""
+"""Mean and covariance of a method's estimate, by summing over every batch there is."""
 
 from __future__ import annotations
 
@@ -13,75 +10,13 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ostrl import checks
-from ostrl.estimates import gradient_estimates, pull_back
+from ostrl.estimates import gradient_estimates
 from ostrl.methods import Method
 from ostrl.policies import TablePolicy
 from ostrl.tasks import TableTask
 
 MAX_STATES = 5_000_000
 _CHUNK_ENTRIES = 2**23
-
-
-def _probs(policy: TablePolicy, task: TableTask) -> Tensor:
-    checks.instance("task", task, TableTask)
-    task.check_policy(policy)
-    return policy.probs().detach()
-
-
-def value(policy: TablePolicy, task: TableTask) -> Float[Tensor, ""]:
-    """``J(θ) = Σ_o P(o) Σ_a π_θ(a|o) r(a, o)``. Implements ``eq-objective``.
-
-    Raises:
-        TypeError: if policy and task differ in dtype.
-        ValueError: if they differ in shape or device, or a parameter is not finite.
-    """
-    probs = _probs(policy, task)
-    return (task.prompt_probs[:, None] * probs * task.rewards).sum()
-
-
-def gradient(policy: TablePolicy, task: TableTask) -> Float[Tensor, "P"]:
-    """``∇J(θ) = Σ_o P(o) Σ_a r(a, o) ∇π_θ(a|o)``, summed over every answer. Implements ``eq-gradient-of-sum``.
-
-    Raises as :func:`value`, and a ``ValueError`` if no parameter requires grad.
-    """
-    probs = _probs(policy, task)
-    with torch.enable_grad():
-        table = policy.log_probs()
-    return pull_back(policy, table, (task.prompt_probs[:, None] * probs * task.rewards)[None])[0]
-
-
-@torch.enable_grad()
-def scores(policy: TablePolicy) -> Float[Tensor, "O A P"]:
-    """``s(a, o) = ∇_θ log π_θ(a|o)`` of every answer to every prompt. Implements ``eq-score``."""
-    checks.instance("policy", policy, TablePolicy)
-    table = policy.log_probs()
-    checks.ndim("the policy's log_probs()", table, 2, "[O, A] (prompts, answers)")
-    one_hot = torch.eye(table.numel(), dtype=table.dtype, device=table.device).view(-1, *table.shape)
-    return pull_back(policy, table, one_hot).view(*table.shape, -1)
-
-
-def fisher(policy: TablePolicy, task: TableTask) -> Float[Tensor, "P P"]:
-    """The Fisher matrix ``F = E[s sᵀ]``, over prompts from P(o) and answers from the policy. ``eq-fisher``.
-
-    Raises as :func:`value`.
-    """
-    probs = _probs(policy, task)
-    s = scores(policy)
-    return torch.einsum("o,oa,oap,oaq->pq", task.prompt_probs, probs, s, s)
-
-
-def optimal_baseline(policy: TablePolicy, task: TableTask) -> Float[Tensor, "O"]:
-    """The baseline of each prompt that makes the trace of the covariance of ``(R - b) s`` smallest.
-
-    It is ``b* = E[R ‖s‖²] / E[‖s‖²]``, with answers from the policy. Where every score is zero any baseline does,
-    and the mean return is given. Source: Greensmith et al. (2004). Raises as :func:`value`.
-    """
-    probs = _probs(policy, task)
-    mass = probs * scores(policy).square().sum(-1)
-    total = mass.sum(1)
-    mean = (probs * task.rewards).sum(1)
-    best = (mass * task.rewards).sum(1) / torch.where(total > 0, total, 1)
-    return torch.where(total > 0, best, mean)
 
 
 @dataclass(frozen=True, eq=False)
