@@ -21,7 +21,7 @@ PYTEST := $(QUIET) $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup book lab notebooks test lint unit nbval figures gates bench clean
+.PHONY: help setup book lab notebooks test lint unit live nbval figures gates bench clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -74,7 +74,7 @@ notebooks: setup ## run every notebook again and store its outputs
 
 # ------------------------------------------------------------------------------------------------------- tests
 
-test: lint unit nbval figures gates ## everything that must hold, in the order of the targets below
+test: lint unit live nbval figures gates ## everything that must hold, in the order of the targets below
 	@echo "make test: all checks passed"
 
 lint: setup ## style, spelling, types, and the notebooks' house rules
@@ -84,8 +84,11 @@ lint: setup ## style, spelling, types, and the notebooks' house rules
 	$(BIN)/python tools/lint_notebooks.py
 
 unit: setup ## unit tests, the tests of the claims, and the ledger of claims
-	$(PYTEST) -n $(JOBS) --ignore=tests/figures
+	$(PYTEST) -n $(JOBS) --ignore=tests/figures --ignore=tests/live
 	$(BIN)/python tools/claims.py check
+
+live: setup ## drive the live figures in a browser, and compare their numbers with ostrl
+	$(PYTEST) -n $(JOBS) --dist loadfile tests/live
 
 nbval: setup ## run every notebook and compare with the stored outputs, exactly
 	$(PYTEST) -n $(JOBS) --dist loadfile --nbval --nbval-current-env --nbval-cell-timeout 300 notebooks
