@@ -27,7 +27,8 @@ def own(function: Callable[..., Any], *, name: str = "", label: Labeler = labeli
     - **a loss**, a scalar that an optimizer would minimize. It may use the log-probabilities in any way: with or
       without ``detach``, as ratios, with any reduction. Its weights are recovered by differentiating it with respect
       to the log-probabilities, ``w = -B·G · ∂loss / ∂log_prob``, since ``-∇loss = -Σ (∂loss/∂log π_i) ∇log π_i`` by
-      the chain rule. That is exact where the loss depends on the parameters through these log-probabilities only.
+      the chain rule (``eq-recovered-weights``). That is exact where the loss depends on the parameters through these
+      log-probabilities only.
 
     It is called with what its parameters ask for by name: ``log_prob`` (with a graph), ``rewards``, ``source``,
     ``behavior_log_prob``, ``ref_log_prob``, any other field of :class:`~ostrl.batch.Batch`, or ``batch``, the

@@ -264,7 +264,7 @@ class Rows(dict[str, Method]):
 
     def _repr_html_(self) -> str:
         header = ["method", "who labels", "weight w", "divided by Z", "gradient estimate", "source"]
-        formulas = {name: f"${method.formula}$" if method.formula else "" for name, method in self.items()}
+        formulas = {name: rf"\({method.formula}\)" if method.formula else "" for name, method in self.items()}
         rows = [[m.name, m.label.name, m.weight, m.normalizer, formulas[k], m.reference] for k, m in self.items()]
         return Table(header, rows)._repr_html_()
 

@@ -7,7 +7,7 @@ color and its marker through the whole book.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import matplotlib as mpl
@@ -16,7 +16,9 @@ import torch
 from cycler import cycler
 from jaxtyping import Float
 from matplotlib.axes import Axes
+from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
+from matplotlib.patches import Polygon
 from torch import Tensor
 
 from ostrl import exact
@@ -33,7 +35,7 @@ METHOD_STYLE: dict[str, tuple[str, str]] = {
 }
 """Color and marker of the three gradients, the same everywhere."""
 
-_RC: Any = {
+STYLE: Any = {
     "figure.figsize": (5.2, 3.3),
     "figure.dpi": 110,
     "figure.facecolor": "none",
@@ -63,7 +65,7 @@ _RC: Any = {
 
 def use_style() -> None:
     """Set the book's style for all figures that follow; in a notebook, also crisp and reproducible pictures."""
-    mpl.rcParams.update(_RC)
+    mpl.rcParams.update(STYLE)
     try:
         from IPython.core.getipython import get_ipython
         from matplotlib_inline.backend_inline import set_matplotlib_formats
@@ -104,6 +106,46 @@ def simplex_grid(steps: int, dtype: torch.dtype = torch.float64) -> Float[Tensor
     return torch.tensor(points, dtype=dtype) / steps
 
 
+def draw_field(
+    ax: Axes,
+    velocity: Callable[[Tensor], Tensor],
+    steps: int = 15,
+    clear: np.ndarray | None = None,
+    width: float = 0.0045,
+) -> None:
+    """Draw a velocity of distributions over three answers: arrows for its direction, a tint where it is fast.
+
+    Args:
+        ax: with a triangle from :func:`draw_simplex`.
+        velocity: maps distributions ``[N, 3]`` to velocities ``[N, 3]`` whose rows sum to zero.
+        steps: the number of arrows along a side, about.
+        clear: points ``[M, 2]`` of the plane near which no arrow is drawn, to leave room for text.
+        width: of an arrow's shaft, as a share of the axes' width.
+    """
+    top = 0.75**0.5
+    y, x = torch.meshgrid((torch.arange(180) + 0.5) / 180 * top, (torch.arange(200) + 0.5) / 200, indexing="ij")
+    third = y / top
+    pixels = torch.stack([1 - x - third / 2, x - third / 2, third], -1).clamp_min(1e-9).double()
+    flow = simplex_xy(velocity((pixels / pixels.sum(-1, keepdim=True)).view(-1, 3)))  # velocities map like points
+    speed = np.linalg.norm(flow, axis=1).reshape(180, 200)
+    tint = np.empty((180, 200, 4))
+    tint[...] = to_rgba(PURPLE)
+    tint[..., 3] = 0.45 * speed / max(speed.max(), 1e-9)
+    picture = ax.imshow(tint, origin="lower", extent=(0, 1, 0, top), interpolation="bilinear", zorder=0)
+    picture.set_clip_path(Polygon([(0, 0), (1, 0), (0.5, top)], transform=ax.transData))
+    points = simplex_grid(steps)
+    if clear is not None:
+        points = points[torch.cdist(torch.from_numpy(simplex_xy(points)), torch.from_numpy(clear)).amin(1) > 0.055]
+    flow = simplex_xy(velocity(points))
+    length = np.linalg.norm(flow, axis=1, keepdims=True)
+    moving = length[:, 0] > 1e-9
+    ax.quiver(
+        *simplex_xy(points[moving]).T, *(0.62 / steps * flow[moving] / length[moving]).T,
+        angles="xy", scale_units="xy", scale=1, pivot="mid",
+        color=GRAY, alpha=0.85, width=width, headwidth=4.5, headlength=5, headaxislength=4.5, zorder=2,
+    )  # fmt: skip
+
+
 def method_color(method: Method, group_size: int = 2) -> str:
     """A method's color by who labels: that of RL for the model, of SFT for demonstrators, of self-training for both."""
     slots = set(method.label.sources(group_size))
@@ -112,7 +154,7 @@ def method_color(method: Method, group_size: int = 2) -> str:
 
 
 def draw_omega(ax: Axes, method: Any, group_size: int, **line: Any) -> None:
-    """Draw ω(p), the weight that a method puts on the gradient of a prompt's success rate (:func:`exact.omega`).
+    """Draw ω(p), the weight that a method puts on the gradient of a prompt's success rate (:func:`ostrl.exact.omega`).
 
     Args:
         ax: where to draw.
@@ -125,7 +167,8 @@ def draw_omega(ax: Axes, method: Any, group_size: int, **line: Any) -> None:
     curve = exact.omega(known, p, group_size)
     text = line.pop("label", known.name)
     (drawn,) = ax.plot(p.numpy(), curve.cpu().numpy(), **line)
-    label_line(ax, float(p[-1]), float(curve[-1]), text, str(drawn.get_color()), va="center", annotation_clip=False)
+    color: Any = drawn.get_color()
+    label_line(ax, float(p[-1]), float(curve[-1]), text, color, va="center", annotation_clip=False)
     ax.set_xlabel("success rate p of the prompt")
     ax.set_ylabel("ω(p), the weight on ∇p")
 
@@ -137,8 +180,8 @@ def draw_ledger(figure: Figure, ledger: exact.Ledger) -> None:
         figure: an empty figure; three panels are drawn into it.
         ledger: what :func:`ostrl.exact.ledger` gives.
     """
-    panels = {"scale": "scale (1: unbiased)", "cosine": "cosine to ∇J", "snr": "SNR of one estimate"}
-    axes = figure.subplots(1, 3, sharey=True)
+    panels = {"scale": "scale", "cosine": "cosine to ∇J", "snr": "SNR"}
+    axes = figure.subplots(1, 3, sharey=True, gridspec_kw={"wspace": 0.12})
     for ax, (quantity, title) in zip(axes, panels.items(), strict=True):
         for y, row in enumerate(ledger.rows):
             color = method_color(row.method, ledger.group_size)

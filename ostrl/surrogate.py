@@ -24,7 +24,7 @@ def surrogate_loss(
     normalizer: float | Tensor,
     mask: Bool[Tensor, "B G T"] | None = None,
 ) -> Float[Tensor, ""]:
-    """The scalar ``-Σ w · log π / Z``, with w and Z held constant and masked tokens left out.
+    """The scalar ``-Σ w · log π / Z``, with w and Z held constant and masked tokens left out. ``eq-surrogate``.
 
     Args:
         log_prob: log-probabilities (nats) of the labels, with a graph.

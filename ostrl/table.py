@@ -11,7 +11,7 @@ from html import escape
 class Table:
     """A header and rows of text; prints as aligned columns, and renders in a notebook as an HTML table.
 
-    A cell between dollar signs is mathematics, which notebooks and the book typeset.
+    A cell between ``\\(`` and ``\\)`` is mathematics, which notebooks and the book typeset.
     """
 
     header: Sequence[str]
@@ -34,4 +34,5 @@ class Table:
             for first, *rest in self.rows
         )
         title = f"<caption>{escape(self.caption)}</caption>" if self.caption else ""
-        return f'<table class="ostrl">{title}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
+        inside = f"{title}<thead><tr>{head}</tr></thead><tbody>{body}</tbody>"
+        return f'<table class="ostrl tex2jax_process">{inside}</table>'

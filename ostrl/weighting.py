@@ -41,7 +41,7 @@ def constant_baseline(rewards: Float[Tensor, "B G"], baseline: float | Float[Ten
         baseline: one number, or one for each prompt, ``[B, 1]``: a constant, a learned value, or the one of
             :func:`ostrl.exact.optimal_baseline`.
 
-    Source: Williams (1992), section 3.
+    Source: Williams (1992), section 3. Implements ``eq-baseline``.
     """
     checks.rewards(rewards)
     if isinstance(baseline, Tensor):
@@ -66,7 +66,7 @@ def mean_baseline(rewards: Float[Tensor, "B G"]) -> Float[Tensor, "B G"]:
 def leave_one_out(rewards: Float[Tensor, "B G"]) -> Float[Tensor, "B G"]:
     """The return minus the mean of the *other* returns in the group: ``w = G / (G - 1) · (R - mean(R))``.
 
-    Source: Kool et al. (2019); Ahmadian et al. (2024), RLOO.
+    Source: Kool et al. (2019); Ahmadian et al. (2024), RLOO. Implements ``eq-leave-one-out``.
 
     Raises:
         ValueError: for a group of one, besides what every weighting raises.
@@ -84,13 +84,15 @@ def group_normalized(rewards: Float[Tensor, "B G"], eps: float = 1e-4) -> Float[
         eps: added to the standard deviation, in units of reward; 0 is refused, since a group of equal rewards
             would divide by zero.
 
-    Source: Shao et al. (2024), GRPO, section 4.1.2.
+    Source: Shao et al. (2024), GRPO, section 4.1.2. Implements ``eq-grpo``.
 
     Raises:
-        ValueError: for a group of one or ``eps <= 0``, besides what every weighting raises.
+        ValueError: for a group of one, or an ``eps`` that is not positive in the rewards' dtype, besides what every
+            weighting raises.
     """
     checks.group("rewards", checks.rewards(rewards))
-    checks.number("eps", eps, above=0.0)
+    if torch.tensor(checks.number("eps", eps, above=0.0)).to(rewards.dtype) == 0:
+        raise ValueError(f"eps must be greater than 0 as the rewards are, got {eps:g}, which is 0 in {rewards.dtype}")
     centered = _centered(rewards)
     unit = centered.abs().amax(1, keepdim=True).clamp_min(1.0)  # squares of huge rewards would overflow
     variance = (centered / unit).square().sum(1, keepdim=True) / (rewards.shape[1] - 1)
@@ -153,7 +155,7 @@ def importance(
 ) -> Float[Tensor, "B G"]:
     """Answers of somebody else, reweighted: ``w = rho · A`` with ``rho = π(a|o) / q(a|o)``.
 
-    Implements ``eq-importance`` (with the advantage in place of the return).
+    Implements ``eq-importance`` (with the advantage in place of the return); in the loss it is ``eq-ratio-form``.
 
     Raises:
         ValueError: for shapes that differ, besides what every weighting raises.

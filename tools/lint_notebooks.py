@@ -270,16 +270,16 @@ def lint(path: Path) -> list[Finding]:
         nbformat.validate(notebook)
     except nbformat.ValidationError as error:
         return [(0, f"not a valid notebook: {error.message}")]
-    number = re.match(r"(\d\d)_[a-z0-9_]+$", path.stem)
-    if not number:
-        return [(0, "the file's name must read NN_words.ipynb")]
+    name = re.match(r"(?:(\d\d)_)?[a-z][a-z0-9_]*$", path.stem)
+    if not name:
+        return [(0, "the file's name must read NN_words.ipynb, or words.ipynb for a page that is no chapter")]
     cells = notebook.cells
     found = [
         *outputs(cells),
         *figures(cells),
         *titles(cells),
         *myst(cells),
-        *exercises(cells, int(number[1])),
+        *exercises(cells, int(name[1] or 0)),
         *traces(notebook),
     ]
     if text != canonical(notebook):

@@ -74,14 +74,14 @@ def link_labels(app: Sphinx, what: str, name: str, obj: Any, options: Any, lines
 def resolve_type(
     app: Sphinx, env: BuildEnvironment, node: pending_xref, contnode: nodes.TextElement
 ) -> nodes.Element | None:
-    """Link the names of other packages; a dtype or a shape such as ``Float`` or ``'B G'`` has no page of its own."""
+    """Link the names of other packages; what has no page (a dtype, a shape, traitlets' ``t.Any``) stays text."""
     target = node.get("reftarget", "")
     if node.get("refdomain") != "py":
         return None
     url = MANUALS.get(ALIASES.get(target, target))
     if url:
         return nodes.reference("", "", contnode, internal=False, refuri=url)
-    if target.startswith("jaxtyping.") or re.fullmatch(r"'[^']*'", target):
+    if target.startswith("jaxtyping.") or target == "t.Any" or re.fullmatch(r"'[^']*'", target):
         return contnode
     return None
 

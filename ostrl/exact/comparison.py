@@ -156,7 +156,7 @@ class Ledger(Sequence[Row]):
             same = [row.same_as if row.same_as != row.method.name else ""] if named else []
             cells.append([row.method.name, row.method.label.name, *map(_number, numbers), *same])
         caption = (
-            f"{self._size()}; medians over {len(self.problems)} problems, and the worst of them; "
+            f"{self._size()}; medians over {len(self.problems)} problems, where defined, and the worst of them; "
             "bias relative to ‖∇J‖, variance the trace of the covariance; ω(p), the weight on ∇p"
         )
         return Table(header + (["coincides with"] if named else []), cells, caption)
@@ -194,8 +194,8 @@ def ledger(
     """What each method really estimates: exact bias, scale, cosine to ∇J and variance, on the same problems.
 
     Args:
-        methods: rows of ``METHODS``, names of them, or functions of your own (see :func:`ostrl.own`); one, several
-            or a dictionary of them.
+        methods: rows of ``METHODS``, names of them, or functions of your own (see :func:`ostrl.custom.own`); one,
+            several or a dictionary of them.
         problems: what to estimate the gradient of, each a :class:`Problem` or a pair of policy and task;
             :func:`panel` by default.
         group_size: G.

@@ -27,10 +27,11 @@ def omega(
     One prompt, a right answer (return 1) and a wrong one (return 0): every expected estimate is a multiple of the
     gradient of the success rate, ``E g = ω(p) ∇p``, with ``ω = E[W₊] / p - E[W₋] / (1 - p)``, where ``W₊`` and
     ``W₋`` are what the right and the wrong answers of a group weigh together, over Z. REINFORCE has ω = 1.
+    Implements ``eq-omega``; for GRPO it is ``eq-grpo-omega``.
 
-    Where the weights come from the rewards alone, do not depend on the order of a group, and the policy writes the
-    labels, the same ω holds for any number of right and wrong answers and any parameters. Elsewhere (demonstrators'
-    labels, weights made of log-probabilities) it describes the two-answer problem only.
+    Where the weights come from the rewards alone and the policy writes the labels (``thm-omega``), the same ω holds for
+    any number of right and wrong answers and any parameters. Elsewhere (demonstrators' labels, weights made of
+    log-probabilities) it describes the two-answer problem only.
 
     Args:
         method: a row of ``METHODS``, or one of your own.

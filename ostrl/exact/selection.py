@@ -23,7 +23,8 @@ def filtered(probs: Float[Tensor, "*O A"], rewards: Float[Tensor, "*O A"], tau: 
     """The policy given that its answer is good enough: ``π(a) 1[r(a) >= tau]``, divided by its sum.
 
     It is what a policy becomes that is refitted to its own filtered answers, with unlimited samples and no limit on
-    what it can express. Source: Gulcehre et al. (2023), one Improve step.
+    what it can express. Implements ``eq-full-refit`` for a filter.
+    Source: Gulcehre et al. (2023), one Improve step.
 
     Args:
         probs: distributions over answers, along the last dimension.
@@ -45,9 +46,9 @@ def filtered(probs: Float[Tensor, "*O A"], rewards: Float[Tensor, "*O A"], tau: 
 def best_of_n(probs: Float[Tensor, "*O A"], rewards: Float[Tensor, "*O A"], n: int) -> Float[Tensor, "*O A"]:
     """The distribution of the best of ``n`` independent answers.
 
-    With ``F(a)`` the probability of an answer that is graded at most as high as ``a``, and ``F₋(a)`` of one graded
-    lower, it is ``π(a) (F(a)ⁿ - F₋(a)ⁿ) / (F(a) - F₋(a))``: equally graded answers share the win in proportion to
-    their probability, whichever of the tied ones is taken.
+    With ``u(a)`` the probability of an answer that is graded at most as high as ``a``, and ``l(a)`` of one graded
+    lower, it is ``π(a) (u(a)ⁿ - l(a)ⁿ) / (u(a) - l(a))``: equally graded answers share the win in proportion to
+    their probability, whichever of the tied ones is taken. Implements ``eq-best-of-n``.
 
     Args:
         probs: distributions over answers, along the last dimension.
@@ -62,9 +63,9 @@ def best_of_n(probs: Float[Tensor, "*O A"], rewards: Float[Tensor, "*O A"], n: i
     own, other = rewards.unsqueeze(-1), rewards.unsqueeze(-2)
     below = (probs.unsqueeze(-2) * (other < own)).sum(-1)
     tied = (probs.unsqueeze(-2) * (other == own)).sum(-1)
-    # (Fⁿ - F₋ⁿ) / (F - F₋) = Σ_k F^k F₋^(n-1-k), which loses no digits where F is close to F₋.
+    # (uⁿ - lⁿ) / (u - l) = Σ_k u^k l^(n-1-k), which loses no digits where u is close to l.
     upto, factor, power = below + tied, torch.zeros_like(probs), torch.ones_like(probs)
-    for _ in range(n):  # Horner: after m turns, factor = Σ_{k<m} F^k F₋^(m-1-k)
+    for _ in range(n):  # Horner: after m turns, factor = Σ_{k<m} u^k l^(m-1-k)
         factor = factor * below + power
         power = power * upto
     return probs * factor

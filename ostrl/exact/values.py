@@ -64,7 +64,8 @@ def optimal_baseline(policy: TablePolicy, task: TableTask) -> Float[Tensor, "O"]
     """The baseline of each prompt that makes the trace of the covariance of ``(R - b) s`` smallest.
 
     It is ``b* = E[R ‖s‖²] / E[‖s‖²]``, with answers from the policy. Where every score is zero any baseline does,
-    and the mean return is given. Source: Greensmith et al. (2004). Raises as :func:`value`.
+    and the mean return is given. Source: Greensmith et al. (2004). Implements
+    ``eq-optimal-baseline``. Raises as :func:`value`.
     """
     probs = _probs(policy, task)
     mass = probs * scores(policy).square().sum(-1)

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ostrl.exercises import chapter_01, chapter_02, chapter_03
+from ostrl.exercises import chapter_01, chapter_02, chapter_03, chapter_04, chapter_05, chapter_06, chapter_07, rows
 
-_CHECKS = chapter_01.CHECKS | chapter_02.CHECKS | chapter_03.CHECKS
+_CHAPTERS = (chapter_01, chapter_02, chapter_03, chapter_04, chapter_05, chapter_06, chapter_07)
+_CHECKS = {number: check for chapter in _CHAPTERS for number, check in chapter.CHECKS.items()}
 
 
 @dataclass(frozen=True, repr=False)
@@ -36,7 +37,9 @@ def check(exercise: str, answer: object) -> Verdict:
     """Compare an answer with the exact one.
 
     Args:
-        exercise: its number as printed in the book, for example ``"2.1"``.
+        exercise: its number as printed in the book, for example ``"2.1"``; or the name of a method of the book's
+            table, for example ``"rloo"``, whose weights, loss or gradient estimate you wrote yourself
+            (:func:`ostrl.exercises.rows.check` says with which arguments).
         answer: a number, a tensor or a function, whatever the exercise asks for; ``None`` if not attempted.
 
     Returns:
@@ -45,11 +48,11 @@ def check(exercise: str, answer: object) -> Verdict:
     Raises:
         ValueError: if there is no such exercise.
     """
-    if exercise not in _CHECKS:
-        raise ValueError(f"exercise must be one of {', '.join(_CHECKS)}, got {exercise!r}")
+    if exercise not in _CHECKS | rows.CHECKS:
+        raise ValueError(f"exercise must be one of {', '.join(_CHECKS | rows.CHECKS)}, got {exercise!r}")
     if answer is None or answer is ...:
         return Verdict(exercise, None, "not attempted yet. Put your answer in place of None and run the cell again.")
-    wrong = _CHECKS[exercise](answer)
+    wrong = (_CHECKS | rows.CHECKS)[exercise](answer)
     return Verdict(exercise, wrong is None, "right." if wrong is None else f"not yet: {wrong}")
 
 

@@ -156,7 +156,7 @@ def test_methods_print_as_a_table():
             assert part and part in line
     page = ostrl.METHODS._repr_html_()
     assert page.count("<tr>") == 1 + len(ostrl.METHODS)
-    assert all(f"${method.formula}$" in page.replace("&amp;", "&") for method in ostrl.METHODS.values())
+    assert all(rf"\({method.formula}\)" in page.replace("&amp;", "&") for method in ostrl.METHODS.values())
 
 
 @pytest.mark.parametrize("kind", REWARD_KINDS)
