@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib.pyplot as plt
+from matplotlib.backend_bases import FigureCanvasBase
 
 from ostrl import exact, labeling, plotting
 from ostrl.custom import as_method, own
@@ -20,36 +21,44 @@ LABELS = {"model": labeling.on_policy, "demonstrators": labeling.demonstrations,
 
 
 def function_of(place: str) -> Callable[..., Any]:
-    """The function that ``path/to/file.py:function`` names.
+    """The function that ``path/to/file.py:function`` (or ``path/to/file.py:Class.method``) names.
 
     Raises:
         ValueError: if the address has another form, or there is no such file or function; the message says what
             the file does define.
     """
     path, colon, name = place.rpartition(":")
-    if not colon or not path.endswith(".py") or not name.isidentifier():
+    if not colon or not path.endswith(".py") or not all(part.isidentifier() for part in name.split(".")):
         raise ValueError(f"expected path/to/file.py:function, got {place!r}")
     if not Path(path).is_file():
         raise ValueError(f"there is no file {path}")
-    spec = importlib.util.spec_from_file_location("ostrl_user_file", path)
+    folder = str(Path(path).resolve().parent)
+    if folder not in sys.path:
+        sys.path.insert(0, folder)  # the file may import its neighbors, also later
+    title = f"ostrl_user_file_{Path(path).stem}"
+    spec = importlib.util.spec_from_file_location(title, path)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
-    sys.path.insert(0, str(Path(path).resolve().parent))  # the file may import its neighbors
-    try:
-        spec.loader.exec_module(module)
-    finally:
-        sys.path.pop(0)
-    function = getattr(module, name, None)
+    sys.modules[title] = module  # dataclasses look their module up
+    spec.loader.exec_module(module)
+    function: Any = module
+    for part in name.split("."):
+        function = getattr(function, part, None)
     if not callable(function):
-        there = [key for key, value in vars(module).items() if callable(value) and value.__module__ == module.__name__]
+        there = [key for key, value in vars(module).items() if callable(value) and value.__module__ == title]
         raise ValueError(f"{path} has no function {name!r}; it defines {', '.join(there) or 'none'}")
     return function
 
 
 def ledger(arguments: argparse.Namespace) -> int:
     """``ostrl ledger``: what a loss or a weighting of your own really estimates, beside rows of the table."""
-    known = [name for name in arguments.beside.split(",") if name]
+    known = [name.strip() for name in arguments.beside.split(",") if name.strip()]
+    picture = Path(arguments.plot) if arguments.plot else None
     try:
+        if picture and picture.suffix.removeprefix(".") not in FigureCanvasBase.get_supported_filetypes():
+            raise ValueError(f"--plot must end in .png, .svg or .pdf, got {arguments.plot}")
+        if picture and not picture.resolve().parent.is_dir():
+            raise ValueError(f"--plot: there is no folder {picture.resolve().parent}")
         mine: list[Method] = [own(function_of(place), label=LABELS[arguments.labels]) for place in arguments.function]
         chosen = mine + [as_method(name) for name in known] if mine else list(METHODS.values())
         result = exact.ledger(chosen, group_size=arguments.group_size, num_prompts=arguments.num_prompts)
@@ -65,14 +74,14 @@ def ledger(arguments: argparse.Namespace) -> int:
         print(f"\n{row.method.name}: {row.verdict()}")
     if arguments.by_problem:
         print(f"\n{result.by_problem(arguments.by_problem)}")
-    if arguments.plot:
+    if picture:
         plotting.use_style()
         figure, ax = plt.subplots()
         for row in result.rows:
             plotting.draw_omega(ax, row.method, arguments.group_size)
-        figure.savefig(arguments.plot, dpi=200, facecolor="white")
+        figure.savefig(picture, dpi=200, facecolor="white")
         plt.close(figure)
-        print(f"\nω(p) drawn in {arguments.plot}")
+        print(f"\nω(p) drawn in {picture}")
     return 0
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import inspect
 from collections.abc import Callable
 from typing import Any
@@ -33,13 +34,17 @@ def own(function: Callable[..., Any], *, name: str = "", label: Labeler = labeli
     It is called with what its parameters ask for by name: ``log_prob`` (with a graph), ``rewards``, ``source``,
     ``behavior_log_prob``, ``ref_log_prob``, any other field of :class:`~ostrl.batch.Batch`, or ``batch``, the
     whole. A single parameter of another name gets the whole batch. Parameters with a default keep it, unless they
-    are named like a field::
+    are named like a field that the batch has::
 
         def my_loss(log_prob, rewards, clip=0.2): ...
         ostrl.exact.ledger([ostrl.own(my_loss), "rloo", "grpo"])
 
+    A function that does something :func:`torch.vmap` cannot follow (NumPy, ``.item()``, a branch on values) works, and
+    is slow. The weights of a loss are those at the present log-probabilities, so that a clip acts once they move.
+
     Args:
-        function: pure: enumeration calls it on every batch there is.
+        function: pure, without randomness and without memory: enumeration calls it on every batch there is, and on
+            some more than once.
         name: for the table; the function's own by default.
         label: who writes the labels; ``labeling.on_policy`` by default.
 
@@ -52,18 +57,21 @@ def own(function: Callable[..., Any], *, name: str = "", label: Labeler = labeli
     checks.instance("label", label, Labeler)
     if not callable(function):
         raise TypeError(f"function must be a function, got {type(function).__name__}")
-    name = name or getattr(function, "__name__", type(function).__name__)
-    wanted = _arguments(function, name)
+    inner = function.func if isinstance(function, functools.partial) else function
+    name = name or getattr(inner, "__name__", type(inner).__name__)
+    needed, extra = _arguments(function, name)
 
     def weigh(batch: Batch) -> Tensor:
-        fields = {field: getattr(batch, field) for field in _FIELDS}
-        for field in wanted.values():
-            if field != "batch" and fields[field] is None:
-                raise ValueError(f"{name} asks for {field}, which these batches do not have")
-
         def call(log_prob: Tensor) -> Tensor:
-            given = {**fields, "log_prob": log_prob, "batch": batch}
-            return _result(function(**{key: given[field] for key, field in wanted.items()}), name, batch)
+            # Copies, so that a function may change what it gets; it is called on the same batch more than once.
+            copies = {key: value.clone() if isinstance(value, Tensor) else value for key, value in vars(batch).items()}
+            fields = {**copies, "log_prob": log_prob, "batch": batch}
+            for field in needed.values():
+                if fields[field] is None:
+                    hint = "; give exact.Problem a reference policy" if field == "ref_log_prob" else ""
+                    raise ValueError(f"{name} asks for {field}, which these batches do not have{hint}")
+            given = {key: fields[field] for key, field in {**needed, **extra}.items() if fields[field] is not None}
+            return _result(function(**given), name, batch)
 
         try:
             with torch.enable_grad():
@@ -77,6 +85,8 @@ def own(function: Callable[..., Any], *, name: str = "", label: Labeler = labeli
                 if result.ndim == 2:
                     return result
                 slope = torch.autograd.grad(result, leaf, allow_unused=True)[0] if result.requires_grad else None
+                if slope is None and float(result) == 0:  # a batch that was skipped
+                    return torch.zeros_like(batch.rewards)
                 if slope is None:
                     raise ValueError(
                         f"the loss of {name} does not depend on log_prob: is log_prob detached, or not an argument?"
@@ -101,21 +111,41 @@ def own(function: Callable[..., Any], *, name: str = "", label: Labeler = labeli
     )
 
 
-def _arguments(function: Callable[..., Any], name: str) -> dict[str, str]:
-    """Parameter -> field of the batch that it gets."""
-    kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
-    parameters = [p for p in inspect.signature(function).parameters.values() if p.kind in kinds]
+def _arguments(function: Callable[..., Any], name: str) -> tuple[dict[str, str], dict[str, str]]:
+    """Parameter -> field of the batch that it gets: those that must be given, and those that have a default."""
+    kinds = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+    called = function.forward if isinstance(function, torch.nn.Module) else function
+    try:
+        parameters = list(inspect.signature(called).parameters.values())
+    except ValueError as error:
+        raise ValueError(f"{name} does not say what its parameters are: wrap it in a function") from error
     if any(p.kind is inspect.Parameter.POSITIONAL_ONLY for p in parameters):
         raise ValueError(f"{name} must have named parameters, got positional-only ones")
-    needed = [p.name for p in parameters if p.default is inspect.Parameter.empty]
+    parameters = [p for p in parameters if p.kind in kinds]
     known = [*_FIELDS, "batch"]
+    needed = [p.name for p in parameters if p.default is inspect.Parameter.empty]
+    extra = {p.name: p.name for p in parameters if p.name in known and p.name not in needed}
     if len(needed) == 1 and needed[0] not in known:
-        return {needed[0]: "batch"} | {p.name: p.name for p in parameters if p.name in known}
+        return {needed[0]: "batch"}, extra
     unknown = [parameter for parameter in needed if parameter not in known]
     if unknown or not needed:
-        got = f"{', '.join(map(repr, unknown))}" if unknown else "none"
+        got = ", ".join(f"{parameter!r}{_hint(parameter)}" for parameter in unknown) or "none"
         raise ValueError(f"the parameters of {name} must be named among {', '.join(known)}, got {got}")
-    return {p.name: p.name for p in parameters if p.name in known}
+    return {parameter: parameter for parameter in needed}, extra
+
+
+def _hint(parameter: str) -> str:
+    """What somebody who names a parameter so may have meant."""
+    if "adv" in parameter:
+        return " (advantages are not given: compute them from rewards)"
+    if parameter in ("self", "cls"):
+        return " (a method that is not bound to an object)"
+    words = parameter.lower()
+    for sign, field in (("ref", "ref_log_prob"), ("old", "behavior_log_prob"), ("behav", "behavior_log_prob"),
+                        ("log", "log_prob"), ("rew", "rewards"), ("ret", "rewards"), ("mask", "mask")):  # fmt: skip
+        if sign in words:
+            return f" (perhaps {field}?)"
+    return " (a setting needs a default, or functools.partial)"
 
 
 def _result(result: object, name: str, batch: Batch) -> Tensor:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import warnings
+from collections.abc import Sequence
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -14,6 +17,8 @@ from ostrl.methods import Method
 from ostrl.policies import TablePolicy
 from ostrl.surrogate import divide, valid
 
+_MANY = 20_000
+
 
 def coefficients(method: Method, pile: Batch, num_prompts: int) -> Float[Tensor, "N B G"]:
     """``w / Z`` for every label, when ``pile`` is cut into N independent batches of ``num_prompts`` prompts.
@@ -23,7 +28,8 @@ def coefficients(method: Method, pile: Batch, num_prompts: int) -> Float[Tensor,
 
     Raises:
         TypeError: if the weights have another dtype than the rewards.
-        ValueError: if the weights have another shape than the rewards or are not finite, or Z is not positive.
+        ValueError: if the weights have another shape than the rewards or are not finite, Z is not positive, or the
+            functions are not pure: they give something else the second time, or change the batch in place.
     """
     count = pile.rewards.shape[0] // num_prompts
     fields = {f.name: getattr(pile, f.name) for f in dataclasses.fields(pile)}
@@ -40,18 +46,43 @@ def coefficients(method: Method, pile: Batch, num_prompts: int) -> Float[Tensor,
     def alone(i: int) -> tuple[Tensor, Tensor]:
         return one({name: value[i] for name, value in stacked.items()})
 
+    versions = {name: value._version for name, value in stacked.items()}
     first = alone(0)  # by itself, so that what is wrong with a method is said in plain words
+    again = alone(0)
     try:
         result, allowed = torch.vmap(one)(stacked)
-    except Exception:  # something that vmap cannot follow; a real error comes again below
+    except Exception as error:  # something that vmap cannot follow; a real error comes again below
+        if count > _MANY:
+            warnings.warn(
+                f"{method.name!r} runs on {count:,} batches one by one, which is slow: it does something that "
+                f"torch.vmap cannot follow ({str(error).splitlines()[0][:120]})",
+                stacklevel=2,
+            )
         results = [first, *(alone(i) for i in range(1, count))]
         result, allowed = torch.stack([r[0] for r in results]), torch.stack([r[1] for r in results])
+    if any(value._version != versions[name] for name, value in stacked.items()):
+        raise ValueError(f"{method.name!r} changes its batch in place; it must leave it as it is")
+    near: Any = {"rtol": 1e-4, "atol": 1e-6 * float(first[0].abs().max()), "equal_nan": True}
+    if not torch.allclose(first[0], again[0], **near) or not torch.allclose(first[0], result[0], **near):
+        raise ValueError(
+            f"{method.name!r} gives other weights for the same batch the second time: it must be a pure function, "
+            "without randomness and without memory"
+        )
     if not bool(allowed.all()):
         raise ValueError(
             f"the normalizer of {method.name!r} must be positive and finite, "
             f"got another in {int((~allowed).sum())} of {count} batches"
         )
     return checks.finite(f"the weights of {method.name!r} over its normalizer", result)
+
+
+def stack(batches: Sequence[Batch]) -> Batch:
+    """One batch of all the prompts of several, one after another."""
+    joined: dict[str, Any] = {}
+    for field in dataclasses.fields(Batch):
+        values = [getattr(batch, field.name) for batch in batches]
+        joined[field.name] = None if values[0] is None else torch.cat(values)
+    return Batch(**joined)
 
 
 @torch.enable_grad()

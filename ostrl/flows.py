@@ -32,8 +32,8 @@ def integrate(
     checks.finite("start", start)
     checks.number("tolerance", tolerance, above=0.0)
     ends = [checks.number("times", float(time)) for time in times]
-    if not ends or ends[0] < 0 or ends != sorted(ends):
-        raise ValueError("times must be increasing and not negative")
+    if not ends or ends[0] < 0 or ends != sorted(set(ends)):
+        raise ValueError(f"times must be increasing and not negative, got {ends}")
     checks.shape("velocity(start)", checks.finite("velocity(start)", velocity(start)), tuple(start.shape))
 
     def step(z: Tensor, h: float) -> Tensor:

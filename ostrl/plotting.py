@@ -186,7 +186,7 @@ def draw_ledger(figure: Figure, ledger: exact.Ledger) -> None:
         for y, row in enumerate(ledger.rows):
             color = method_color(row.method, ledger.group_size)
             x = [value for value in row.values(quantity) if np.isfinite(value) and (value > 0 or quantity != "snr")]
-            ax.plot(x, [y] * len(x), "o", color=color, markersize=4.5, alpha=0.55, markeredgewidth=0)
+            ax.plot(x, [y] * len(x), "o", color=color, markersize=4.5, alpha=0.75, markeredgewidth=0)
             ax.plot([row.median(quantity)], [y], "|", color=color, markersize=15, markeredgewidth=2.5)
         ax.set_title(title)
         ax.tick_params(axis="y", length=0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -94,8 +95,9 @@ def grow_improve(
     """Grow a batch of labels, Improve on it several times, and repeat for as long as it is asked for a record.
 
     Grow has ``batch_size`` times ``group_size`` labels written and graded. Improve takes ``improve_steps`` gradient
-    steps on all of them with the first method, then as many with the second, and so on. Weights and Z are computed
-    once for each Improve. The relatives are settings:
+    steps on all of them with the first method, then as many with the second, and so on. Weights and Z always come from
+    the whole batch; those that depend on the log-probabilities (a ratio, a clip) follow them from step to step. The
+    relatives are settings:
 
     ====================  ==========================================  =============  =======
     name                  ``methods``                                 steps          restart
@@ -163,12 +165,12 @@ def grow_improve(
                         parameter.copy_(start)
                 optimizer.load_state_dict(copy.deepcopy(began[1]))
             for improve, method in enumerate(methods):
-                weights = method.weights(batch)
-                normalizer = method.normalize(batch, weights)
                 for _ in range(improve_steps):
                     with torch.enable_grad():
                         log_prob = policy.log_prob(batch.prompts, batch.actions)
-                        loss = surrogate_loss(log_prob, weights, normalizer, batch.mask)
+                        now = dataclasses.replace(batch, log_prob=log_prob.detach())
+                        weights = method.weights(now)
+                        loss = surrogate_loss(log_prob, weights, method.normalize(now, weights), batch.mask)
                     optimizer.zero_grad()
                     loss.backward()
                     optimizer.step()

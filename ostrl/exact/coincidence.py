@@ -2,71 +2,108 @@
 
 from __future__ import annotations
 
+import dataclasses
+import math
+
 import torch
 from torch import Tensor
 
 from ostrl.estimates import coefficients
+from ostrl.exact.enumeration import moments
 from ostrl.exact.problems import Problem
 from ostrl.methods import METHODS, Method
 
-_PROMPTS = 5  # of the batches on which methods are compared: no likely group size, and no factor of one
+_SIZES = (5, 7)  # prompts of the batches on which methods are compared: a factor of B shows as 5, then 7
+_TOLERANCE = 1e-9
 
 
 def coincides(method: Method, problems: list[Problem], group_size: int) -> str:
     """The row of ``METHODS`` with the same w/Z, up to a factor, on random batches from every problem, in words.
 
     ``"rloo"``, ``"0.75 x rloo"``, ``"nearly grpo (within 0.02 %)"``, or ``""`` where there is none. Of several rows
-    that it is a multiple of, the one is named whose factor has a meaning, such as B·G for a forgotten mean.
+    that it is a multiple of, the one is named whose factor has a meaning, such as B·G for a forgotten mean. What
+    random batches suggest is checked on the exact means: a rare group may tell two methods apart.
     """
-    mine = _samples(method, problems, group_size)
-    if not any(bool(part.any()) for part in mine):
+    mine = [_samples(method, problems, group_size, size) for size in _SIZES]
+    if not any(bool(part.any()) for part in mine[0]):
         return ""
-    found: list[tuple[int, float, str]] = []
+    slots = method.label.sources(group_size)
+    found: list[tuple[int, int, float, str]] = []
     for row in METHODS.values():
-        if row.label != method.label:
+        if row.label.sources(group_size) != slots:
             continue
+        row = dataclasses.replace(row, label=method.label)
         try:
-            theirs = _samples(row, problems, group_size)
+            theirs = [_samples(row, problems, group_size, size) for size in _SIZES]
         except ValueError:  # a row that has no estimate for groups of this size
             continue
-        pairs = [(m, t) for m, t in zip(mine, theirs, strict=True) if bool(m.any()) or bool(t.any())]
-        if not all(bool(m.any()) and bool(t.any()) for m, t in pairs):
+        fits = [_fit(m, t) for m, t in zip(mine, theirs, strict=True)]
+        factors, off = [fit[0] for fit in fits], max(fit[1] for fit in fits)
+        if off > 0.02 or not _same_means(method, row, problems, group_size, max(10 * off, _TOLERANCE)):
             continue
-        factor = sum(float(m @ t / (t @ t)) for m, t in pairs) / len(pairs)
-        off = max(float((m - factor * t).abs().max() / m.abs().max()) for m, t in pairs)
-        if off < 1e-9 and abs(factor - 1) < 1e-9:
+        times, meant = _factor(factors, group_size)
+        if off < _TOLERANCE and not times:
             return row.name
-        if off < 1e-9:
-            name = _factor(factor, group_size)
-            found.append((0 if name else 1, off, f"{name or format(factor, '.4g')} x {row.name}"))
-        elif off < 0.02:
-            times = "" if abs(factor - 1) < 5e-3 else f"{factor:.4g} x "
-            found.append((2, off, f"nearly {times}{row.name} (within {100 * off:.1g} %)"))
-    return min(found, key=lambda match: match[:2])[2] if found else ""
+        if off < _TOLERANCE:
+            found.append((0 if meant else 1, 0, off, f"{times} x {row.name}"))
+        else:
+            close = all(abs(factor - 1) < 5e-3 for factor in factors)
+            named = row.name if close or not times else f"{times} x {row.name}"
+            found.append((2, 0 if close else 1, off, f"nearly {named} (within {100 * off:.1g} %)"))
+    return min(found, key=lambda match: match[:3])[3] if found else ""
 
 
-def _factor(factor: float, group_size: int) -> str:
-    """In words, a factor that has a meaning; ``""`` for one that has none.
-
-    B is given its name, since the factor changes with the number of prompts; G is the reader's own number.
-    """
-    names = {"B·G": _PROMPTS * group_size, "B": _PROMPTS, f"{group_size}": group_size, "1": 1}
-    inverse = {"B·G": "1/(B·G)", "B": "1/B", f"{group_size}": f"{1 / group_size:.4g}", "1": "1"}
-    minus = "-" if factor < 0 else ""
-    for name, value in names.items():
-        if abs(abs(factor) / value - 1) < 1e-9:
-            return minus + name
-        if abs(abs(factor) * value - 1) < 1e-9:
-            return minus + inverse[name]
-    return ""
-
-
-def _samples(method: Method, problems: list[Problem], group_size: int) -> list[Tensor]:
+def _samples(method: Method, problems: list[Problem], group_size: int, num_prompts: int) -> list[Tensor]:
     """``w / Z`` on the same random batches, problem by problem."""
     parts = []
     for problem in problems:
         generator = torch.Generator(problem.task.rewards.device).manual_seed(0)
         label = problem.labeled(method).label
-        pile = label.sample(problem.policy, problem.task, 32 * _PROMPTS, group_size, generator)
-        parts.append(coefficients(method, pile, num_prompts=_PROMPTS).flatten().double().cpu())
+        pile = label.sample(problem.policy, problem.task, 32 * num_prompts, group_size, generator)
+        parts.append(coefficients(problem.labeled(method), pile, num_prompts).flatten().double().cpu())
     return parts
+
+
+def _fit(mine: list[Tensor], theirs: list[Tensor]) -> tuple[float, float]:
+    """The factor between two, and how far off they are then, relative to the largest; infinity where one is zero."""
+    pairs = [(m, t) for m, t in zip(mine, theirs, strict=True) if bool(m.any()) or bool(t.any())]
+    if not all(bool(m.any()) and bool(t.any()) for m, t in pairs):
+        return 1.0, math.inf
+    factor = sum(float(m @ t / (t @ t)) for m, t in pairs) / len(pairs)
+    return factor, max(float((m - factor * t).abs().max() / m.abs().max()) for m, t in pairs)
+
+
+def _same_means(method: Method, row: Method, problems: list[Problem], group_size: int, tolerance: float) -> bool:
+    """Whether the exact means are multiples of each other, with one factor for all problems."""
+    pairs = []
+    for problem in problems:
+        means = [
+            moments(problem.labeled(m), problem.policy, problem.task, group_size, covariance=False).mean.double().cpu()
+            for m in (method, row)
+        ]
+        scale = float(problem.task.rewards.abs().max())
+        pairs.append((means[0], means[1], max(scale, float(means[1].norm()))))
+    square = sum(float(t @ t) / unit**2 for _, t, unit in pairs)
+    factor = sum(float(m @ t) / unit**2 for m, t, unit in pairs) / square if square > 0 else 1.0
+    return all(float((m - factor * t).norm()) <= tolerance * max(1.0, abs(factor)) * unit for m, t, unit in pairs)
+
+
+def _factor(factors: list[float], group_size: int) -> tuple[str, bool]:
+    """A factor in words, ``""`` for 1, and whether it has a meaning beyond its number.
+
+    B is given its name, since the factor changes with the number of prompts; G is the reader's own number.
+    """
+    if all(abs(factor - 1) < _TOLERANCE for factor in factors):
+        return "", True
+    for power, text in ((1, "B"), (-1, "1/B")):
+        parts = [factor / size**power for factor, size in zip(factors, _SIZES, strict=True)]
+        if abs(parts[0] / parts[1] - 1) < 1e-6:
+            part = parts[0]
+            if abs(abs(part) - 1) < 1e-6:
+                return ("-" if part < 0 else "") + text, True
+            if abs(abs(part) / float(group_size) ** power - 1) < 1e-6:
+                return ("-" if part < 0 else "") + ("B·G" if power == 1 else "1/(B·G)"), True
+            return f"{part:.4g}·B" if power == 1 else f"{part:.4g}/B", False
+    factor = factors[0]
+    meant = any(abs(abs(factor) / value - 1) < _TOLERANCE for value in (1, group_size, 1 / group_size))
+    return f"{factor:.4g}", meant

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
@@ -20,7 +21,7 @@ from ostrl.exact.enumeration import moments
 from ostrl.exact.problems import Problem, panel
 from ostrl.exact.values import gradient
 from ostrl.methods import METHODS, Method
-from ostrl.policies import CategoricalPolicy, TablePolicy
+from ostrl.policies import TablePolicy
 from ostrl.table import Table
 from ostrl.tasks import TableTask
 
@@ -62,12 +63,14 @@ class Row:
         omega: ω at the success rates ``SUCCESS_RATES``.
         same_as: the row of ``METHODS`` that gives the same estimate on every batch, if it is one, up to a constant
             factor: ``"rloo"``, ``"0.75 x rloo"``, ``"nearly grpo (within 0.02 %)"``, or ``""``.
+        tolerance: what :meth:`verdict` takes for rounding, in units of bias, scale and cosine.
     """
 
     method: Method
     entries: dict[str, Entry]
     omega: tuple[float, ...]
     same_as: str
+    tolerance: float
 
     def values(self, quantity: str) -> list[float]:
         """A quantity of :class:`Entry` over the problems, without those where it is not defined."""
@@ -89,32 +92,38 @@ class Row:
 
     def verdict(self) -> str:
         """What the method's estimate is, in words."""
-        name = self.method.name
-        said = [f"{name} gives the same estimates as {self.same_as}."] if self.same_as not in ("", name) else []
-        if self.same_as.startswith("nearly"):
-            said = [f"{name} gives {self.same_as.replace('nearly', 'nearly the estimates of')}."]
-        scales, cosines = self.values("scale"), self.values("cosine")
+        name, bare = self.method.name, self.same_as.removeprefix("nearly ")
+        said = []
+        if self.same_as not in ("", name):
+            nearly = "nearly " if bare != self.same_as else ""
+            said.append(f"{name} gives {nearly}the same estimates as {bare}.")
+        scales, cosines, slack = self.values("scale"), self.values("cosine"), self.tolerance
         if not scales:
             return " ".join([*said, "No problem has a gradient to compare with."])
         least, most = min(scales), max(scales)
-        if self.worst("bias") < 1e-9:
+        downhill = [key for key, entry in self.entries.items() if entry.cosine < -slack]
+        if max(self.values("variance")) == 0 and not cosines:
+            said.append("It is zero on every batch: nothing moves.")
+        elif self.worst("bias") < slack:
             said.append("Its expectation is ∇J on every problem: it is unbiased.")
         elif not cosines:
             said.append("Its expectation is zero on every problem: it moves at random.")
-        elif min(map(abs, cosines)) > 1 - 1e-9 and most - least < 1e-9:
-            what = "the direction is right, the length is not" if least > 0 else "it descends"
-            said.append(f"Its expectation is {least:.4g} ∇J on every problem: {what}.")
-        elif min(cosines) > 1 - 1e-9:
+        elif min(cosines) > 1 - slack and most - least < slack:
+            length = "the direction is right, the length is not"
+            said.append(f"Its expectation is {least:.4g} ∇J on every problem: {length}.")
+        elif min(cosines) > 1 - slack:
             said.append(f"Its expectation is parallel to ∇J everywhere, by factors from {least:.3g} to {most:.3g}.")
+        elif max(cosines) < -1 + slack:
+            said.append("Its expectation points exactly against ∇J on every problem: it descends.")
         else:
-            said.append("Its expectation is not parallel to ∇J: it climbs something else.")
-        down = [key for key, entry in self.entries.items() if entry.cosine < -1e-9]
-        if 0 < len(down) < len(cosines):
-            said.append(f"It points downhill on {', '.join(down)} (cosine {min(cosines):.2f}, at worst).")
+            said.append("Its expectation is not parallel to ∇J.")
+            if downhill:
+                where = "on every problem" if len(downhill) == len(cosines) else f"on {', '.join(downhill)}"
+                said.append(f"It points downhill {where} (cosine {min(cosines):.2f}, at worst).")
         low, middle, high = self.omega
-        if max(self.omega) - min(self.omega) > 1e-9 and middle != 0:
+        if max(self.omega) - min(self.omega) > slack and middle != 0:
             said.append(
-                "With grades that say right or wrong, a hard prompt "
+                "With a right answer and a wrong one, a hard prompt "
                 f"(p = {SUCCESS_RATES[0]:g}) weighs {low / middle:.3g} times as much as an even one, "
                 f"an easy one (p = {SUCCESS_RATES[2]:g}) {high / middle:.3g} times."
             )
@@ -146,7 +155,7 @@ class Ledger(Sequence[Row]):
 
     def table(self) -> Table:
         """What is printed: medians over the problems, and the worst."""
-        header = ["method", "who labels", "bias", "worst", "scale", "cosine", "worst", "variance", "SNR"]
+        header = ["method", "who labels", "bias", "worst bias", "scale", "cosine", "worst cosine", "variance", "SNR"]
         header += [f"ω({p:g})" for p in SUCCESS_RATES]
         named = any(row.same_as and row.same_as != row.method.name for row in self.rows)
         cells = []
@@ -210,18 +219,28 @@ def ledger(
             (see :func:`ostrl.exact.moments`).
     """
     if isinstance(methods, Mapping):
-        chosen = list(methods.values())
-    elif isinstance(methods, Method | str) or callable(methods):
-        chosen = [methods]
+        chosen = [dataclasses.replace(as_method(method), name=str(name)) for name, method in methods.items()]
+    elif isinstance(methods, Method | str) or callable(methods) or not isinstance(methods, Iterable):
+        chosen = [as_method(methods)]
     else:
-        chosen = list(methods)
+        chosen = [as_method(method) for method in methods]
     if not chosen:
         raise ValueError("methods must name at least one method, got none")
-    listed = list(panel() if problems is None else problems)
+    if problems is None:
+        problems = panel()
+    listed = [problems] if isinstance(problems, Problem) else list(problems)
     if not listed:
         raise ValueError("problems must hold at least one problem, got none")
     posed = [_problem(item, number) for number, item in enumerate(listed, 1)]
-    rows = [_row(as_method(method), posed, group_size, num_prompts) for method in chosen]
+    names = Counter(problem.name for problem in posed)
+    if len(names) < len(posed):
+        raise ValueError(f"problems must have names of their own, got {names.most_common(1)[0][0]!r} more than once")
+    rows = []
+    for method in _named(chosen):
+        try:
+            rows.append(_row(method, posed, group_size, num_prompts))
+        except (TypeError, ValueError) as error:
+            raise type(error)(f"the row of {method.name!r}: {error}") from error
     return Ledger(rows, posed, group_size, num_prompts)
 
 
@@ -233,16 +252,30 @@ def _problem(item: object, number: int) -> Problem:
     raise TypeError(f"problems must hold exact.Problem or (policy, task) pairs, got {type(item).__name__}")
 
 
+def _named(methods: list[Method]) -> list[Method]:
+    """The same methods, with numbers behind names that occur again, so that each row has its own."""
+    seen: Counter[str] = Counter()
+    unique = []
+    for method in methods:
+        seen[method.name] += 1
+        again = f" ({seen[method.name]})" if seen[method.name] > 1 else ""
+        unique.append(dataclasses.replace(method, name=method.name + again) if again else method)
+    return unique
+
+
 def _row(method: Method, problems: list[Problem], group_size: int, num_prompts: int) -> Row:
     entries: dict[str, Entry] = {}
+    slack = 0.0
     for problem in problems:
         found = moments(problem.labeled(method), problem.policy, problem.task, group_size, num_prompts)
         true = gradient(problem.policy, problem.task)
         assert found.covariance is not None
         signal, size, noise = float(found.mean.norm()), float(true.norm()), float(found.covariance.trace())
-        flat = 1e-14 * max(1.0, float(problem.task.rewards.abs().max()))
+        flat = 1e-14 * float(problem.task.rewards.abs().max())
         signal = signal if signal > flat else 0.0
         along = float(found.mean @ true) if signal else 0.0
+        rounding = 1e4 * torch.finfo(true.dtype).eps
+        slack = max(slack, rounding * max(1.0, float(problem.task.rewards.abs().max()) / size) if size > flat else 0.0)
         entries[problem.name] = Entry(
             found.mean,
             true,
@@ -252,17 +285,8 @@ def _row(method: Method, problems: list[Problem], group_size: int, num_prompts: 
             variance=noise,
             snr=signal**2 / noise if noise > flat**2 else (math.inf if signal else math.nan),
         )
-    pulled = omega(_two_answers(method, problems), torch.tensor(SUCCESS_RATES, dtype=torch.float64), group_size)
-    return Row(method, entries, tuple(pulled.tolist()), coincides(method, problems, group_size))
-
-
-def _two_answers(method: Method, problems: list[Problem]) -> Method:
-    """For ω: where the method may ask for a reference, one that finds right and wrong equally likely."""
-    if all(problem.reference is None for problem in problems):
-        return method
-    rates = len(SUCCESS_RATES)
-    even = CategoricalPolicy(torch.zeros(rates, 2, dtype=torch.float64))
-    return dataclasses.replace(method, label=dataclasses.replace(method.label, reference=even))
+    pulled = omega(method, torch.tensor(SUCCESS_RATES, dtype=torch.float64), group_size)
+    return Row(method, entries, tuple(pulled.tolist()), coincides(method, problems, group_size), slack)
 
 
 def _number(x: float) -> str:

@@ -31,8 +31,9 @@ class Problem:
     reference: TablePolicy | None = None
 
     def labeled(self, method: Method) -> Method:
-        """The method with labels for which the reference policy's log-probabilities are noted, if there is one."""
-        if self.reference is None:
+        """The method with labels for which the reference policy's log-probabilities are noted, if there is one
+        and the labeler has none of its own."""
+        if self.reference is None or method.label.reference is not None:
             return method
         return dataclasses.replace(method, label=dataclasses.replace(method.label, reference=self.reference))
 

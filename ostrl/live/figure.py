@@ -128,9 +128,9 @@ class LiveFigure(anywidget.AnyWidget):
     """A figure that answers the reader's hand, with a kernel or without.
 
     A subclass has traits tagged ``sync=True`` (its whole state) and ``_esm``, a bundle of modules. Beside the widget
-    its output holds the same module and state as ``text/html``, which book/_static_src/live.js brings to life on a page,
-    and a note for paper. With ``BOOK_BUILD`` set the widget itself is left out, so that stored outputs are the same
-    from run to run.
+    its output holds the same module and state as ``text/html``, which book/_static_src/live.js brings to life on
+    a page, and a note for paper. With ``BOOK_BUILD`` set the widget itself is left out, so that stored outputs are
+    the same from run to run.
 
     Raises:
         TypeError: for an argument that is not a value of the figure, or a wrong kind of value.

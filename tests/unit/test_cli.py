@@ -8,6 +8,7 @@ import pytest
 from ostrl import METHODS, cli
 
 LOSSES = '''
+from __future__ import annotations
 import torch
 from helper import HALF
 
@@ -18,6 +19,19 @@ def clipped(log_prob, rewards, clip=0.2):
 
 def weights(rewards):
     return HALF * rewards
+
+from dataclasses import dataclass
+
+@dataclass
+class Settings:
+    scale: float = 2.0
+
+    def loss(log_prob, rewards):
+        from helper import HALF
+        return -HALF * (rewards * log_prob).mean()
+
+def pulled(log_prob, ref_log_prob, rewards):
+    return -((rewards - 0.1 * (log_prob - ref_log_prob).detach()) * log_prob).mean()
 
 def broken(log_prob, rewards):
     return -(log_prob * rewards[0, 99]).mean()
@@ -52,6 +66,22 @@ def test_several_functions_other_rows_and_sizes(losses, capsys):
     assert "rloo " not in out
 
 
+def test_functions_in_a_class_late_imports_and_references(losses, capsys):
+    picture = losses.with_name("omega.svg")
+    command = ["ledger", f"{losses}:Settings.loss", f"{losses}:pulled", "--beside", "rloo, grpo"]
+    assert cli.main([*command, "--plot", str(picture)]) == 0
+    out = capsys.readouterr().out
+    assert "0.5 x reinforce" in out and "\npulled " in out and "\ngrpo " in out
+    assert "<svg" in picture.read_text()
+
+
+@pytest.mark.parametrize("picture, said", [("omega.xyz", "must end in .png"), ("nowhere/omega.png", "no folder")])
+def test_a_picture_that_cannot_be_written_is_refused_first(losses, capsys, picture, said):
+    assert cli.main(["ledger", f"{losses}:weights", "--plot", str(losses.parent / picture)]) == 2
+    captured = capsys.readouterr()
+    assert said in captured.err and not captured.out
+
+
 def test_labels_of_demonstrators(losses, capsys):
     assert cli.main(["ledger", f"{losses}:weights", "--labels", "demonstrators"]) == 0
     assert "weights    demonstrators" in capsys.readouterr().out
@@ -68,7 +98,7 @@ def test_without_a_function_the_whole_table(capsys):
     [
         ("nowhere.py:f", "there is no file nowhere.py"),
         ("nowhere.py", "expected path/to/file.py:function"),
-        ("{losses}:nope", "has no function 'nope'; it defines clipped, weights, broken"),
+        ("{losses}:nope", "has no function 'nope'; it defines"),
         ("{losses}:broken", "in broken: return -(log_prob * rewards[0, 99]).mean()"),
     ],
 )

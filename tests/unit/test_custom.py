@@ -1,5 +1,9 @@
 """A function of one's own becomes a method whose w/Z is exactly what its gradient says."""
 
+import functools
+import itertools
+import re
+
 import enumeration
 import pytest
 import torch
@@ -116,6 +120,123 @@ def test_a_reference_policy_is_noted_for_those_who_ask():
     torch.testing.assert_close(got, exact.gradient(policy, penalized), rtol=0, atol=1e-13)
     with pytest.raises(ValueError, match="asks for ref_log_prob, which these batches do not have"):
         exact.moments(ostrl.own(kl), policy, task, 1)
+
+
+def test_a_function_may_change_what_it_gets():
+    def in_place(log_prob, rewards):
+        return -((rewards.sub_(1.0).mul_(2.0)) * log_prob).mean()
+
+    policy, task, _ = problem("graded", 2, 3, seed=21)
+    got = exact.moments(ostrl.own(in_place), policy, task, 3).mean
+    torch.testing.assert_close(got, 2 * exact.gradient(policy, task), rtol=0, atol=1e-12)
+
+
+def test_a_method_that_changes_its_batch_is_refused():
+    method = ostrl.Method("greedy", labeling.on_policy, lambda b: b.rewards.mul_(2.0), lambda b, w: 1.0)
+    policy, task, _ = problem("graded", 1, 3, seed=21)
+    with pytest.raises(ValueError, match="'greedy' changes its batch in place"):
+        exact.moments(method, policy, task, 2)
+
+
+def test_randomness_and_memory_are_refused():
+    calls = [0.0]
+
+    def with_memory(rewards):
+        calls[0] += 1.0
+        return rewards - calls[0]
+
+    policy, task, _ = problem("graded", 1, 3, seed=21)
+    for function in (with_memory, lambda rewards: rewards * torch.rand(rewards.shape, dtype=rewards.dtype)):
+        with pytest.raises(ValueError, match="must be a pure function"):
+            exact.moments(ostrl.own(function), policy, task, 2)
+
+
+def test_a_slow_function_says_so():
+    policy, task, _ = problem("graded", 1, 4, seed=21)
+    with pytest.warns(UserWarning, match="'branching' runs on 65,536 batches one by one"):
+        exact.moments(ostrl.own(branching), policy, task, 8, covariance=False)
+
+
+def test_a_batch_that_is_skipped_has_no_weights():
+    def skipping(log_prob, rewards):
+        if rewards.std() == 0:
+            return torch.tensor(0.0, dtype=rewards.dtype)
+        return -((rewards - rewards.mean()) * log_prob).mean()
+
+    policy, task, numbers = problem("binary", 1, 3, seed=22)
+    got = exact.moments(ostrl.own(skipping), policy, task, 3)
+    mean, _ = enumeration.moments("dr_grpo", *numbers, 3, 1)
+    torch.testing.assert_close(got.mean, torch.from_numpy(mean), rtol=0, atol=1e-12)
+
+
+def test_what_a_batch_does_not_have_keeps_its_default():
+    def optional(log_prob, rewards, mask=None, ref_log_prob=None):
+        assert mask is None and ref_log_prob is None
+        return -(rewards * log_prob).mean()
+
+    policy, task, _ = problem("graded", 1, 3, seed=23)
+    got = exact.moments(ostrl.own(optional), policy, task, 2).mean
+    torch.testing.assert_close(got, exact.gradient(policy, task), rtol=0, atol=1e-12)
+
+
+def test_modules_partials_and_objects():
+    class Loss(torch.nn.Module):
+        def forward(self, log_prob, rewards):
+            return -(rewards * log_prob).mean()
+
+    def scaled(log_prob, rewards, scale):
+        return -scale * (rewards * log_prob).mean()
+
+    policy, task, _ = problem("graded", 1, 3, seed=24)
+    for function, factor, name in ((Loss(), 1.0, "Loss"), (functools.partial(scaled, scale=2.0), 2.0, "scaled")):
+        method = ostrl.own(function)
+        assert method.name == name
+        got = exact.moments(method, policy, task, 2).mean
+        torch.testing.assert_close(got, factor * exact.gradient(policy, task), rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    "function, hint",
+    [
+        (lambda logprobs, rewards: 0, "'logprobs' (perhaps log_prob?)"),
+        (lambda log_prob, old_log_probs, rewards: 0, "'old_log_probs' (perhaps behavior_log_prob?)"),
+        (lambda log_prob, advantages: 0, "advantages are not given: compute them from rewards"),
+        (lambda log_prob, rewards, clip: 0, "'clip' (a setting needs a default"),
+        (lambda self, log_prob, rewards: 0, "a method that is not bound"),
+    ],
+)
+def test_wrong_names_get_a_hint(function, hint):
+    with pytest.raises(ValueError, match=re.escape(hint)):
+        ostrl.own(function)
+
+
+def test_a_clip_acts_once_the_policy_has_moved():
+    """Twenty steps on one batch: PPO's loss, as it is, against the same loss brought to the loop."""
+    policy, task, _ = problem("graded", 1, 3, seed=25)
+    began = policy.logits.detach().clone()
+
+    def ppo(log_prob, behavior_log_prob, rewards):
+        ratio = (log_prob - behavior_log_prob).exp()
+        advantages = rewards - rewards.mean(1, keepdim=True)
+        return -torch.min(ratio * advantages, ratio.clamp(0.8, 1.2) * advantages).mean()
+
+    optimizer = torch.optim.SGD(policy.parameters(), lr=1.0)
+    loop = ostrl.grow_improve(
+        [ostrl.own(ppo)], policy, task, optimizer, batch_size=2, group_size=4, improve_steps=20,
+        generator=torch.Generator().manual_seed(0),
+    )  # fmt: skip
+    records = list(itertools.islice(loop, 20))
+    by_hand = ostrl.CategoricalPolicy(began)
+    optimizer = torch.optim.SGD(by_hand.parameters(), lr=1.0)
+    batch = records[0].batch
+    for _ in range(20):
+        optimizer.zero_grad()
+        ppo(by_hand.log_prob(batch.prompts, batch.actions), batch.behavior_log_prob, batch.rewards).backward()
+        optimizer.step()
+    torch.testing.assert_close(policy.logits, by_hand.logits, rtol=0, atol=1e-13)
+    unclipped = (policy.logits.detach() - began).norm()
+    ratio = (policy.log_prob(batch.prompts, batch.actions).detach() - batch.behavior_log_prob).exp()
+    assert unclipped > 0 and float(ratio.max()) < 2  # without the clip it would go on
 
 
 def test_what_is_no_loss_is_refused():

@@ -28,7 +28,7 @@ def one_minus_others(rewards):
 
 
 def one_minus_neighbor(rewards):
-    """Only one of the others: more noise than need be, still less than half of leave-one-out's."""
+    """Only one of the others: more noise than need be, still less than a fifth of leave-one-out's."""
     return rewards - 1 + rewards.roll(1, 1)
 
 
@@ -44,6 +44,15 @@ def ragged_by_loop(rewards, mask):
 def even(G):
     total = sum(math.comb(G, K) * math.sqrt(K * (G - K)) for K in range(1, G))
     return 4 * 2.0**-G * math.sqrt((G - 1) / G**3) * total
+
+
+def grpo_weight(p, G, eps=1e-4):
+    """The chapter's function of the same purpose."""
+    total = 0.0
+    for K in range(1, G):
+        sigma = math.sqrt(K * (G - K) / (G * (G - 1)))
+        total += math.comb(G, K) * p**K * (1 - p) ** (G - K) * K * (G - K) / (G**2 * (sigma + eps))
+    return total / (p * (1 - p))
 
 
 def best_left_out(rewards, lengths):
@@ -74,6 +83,7 @@ RIGHT = [
         ),
     ),
     ("4.6", lambda G: (G - 1) / math.sqrt(G) / even(G)),
+    ("4.6", lambda G: grpo_weight(1e-6, G, eps=0) / grpo_weight(0.5, G, eps=0)),
     ("4.7", ([0.10, 0.89, 0.01], [0.0, 0.01, 1.0])),
     ("4.7", (torch.tensor([0.01, 0.10, 0.89]), np.array([1.0, 0.0, 0.01]))),
     ("4.8", lambda p: 0.5 * math.log(p / (1 - p))),
@@ -87,6 +97,8 @@ WRONG = [
     ("4.1", 0.4, "now add 1"),
     ("4.1", 1.2, "they are also stretched"),
     ("4.1", 2.0, "halfway"),
+    ("4.1", 0.6, "the 1 counts too"),
+    ("4.1", 1.6, "by 3 - 1 = 2, not by 3"),
     ("4.1", "b", "expected a number"),
     ("4.2", spotted_but(4), "1 of 8 are wrong. The first is number 4: the median of the others"),
     ("4.2", spotted_but(2, 7), "2 of 8 are wrong. The first is number 2: the best return"),
@@ -95,6 +107,7 @@ WRONG = [
     ("4.2", 5, "expected eight"),
     ("4.3", lambda rewards: rewards - rewards.mean(), "own return is still in the batch's mean"),
     ("4.3", weighting.leave_one_out, "other returns of the group"),
+    ("4.3", lambda r: (r.sum() - r) / (r.numel() - 1), "the weight is the return minus it"),
     ("4.3", lambda rewards: rewards - (rewards.sum() - rewards) / rewards.numel(), "B·G - 1 others"),
     (
         "4.3",
@@ -105,6 +118,7 @@ WRONG = [
     ("4.3", 3, "expected a function"),
     ("4.4", weighting.leave_one_out, "it has 1 of leave-one-out's noise"),
     ("4.4", lambda rewards: rewards - 0.1, "at p = 0.1 it has"),
+    ("4.4", lambda rewards: rewards - 0.5, "at p = 0.9 it has 0.229 of leave-one-out's noise; below 0.2"),
     ("4.4", weighting.mean_baseline, "0.75 of the exact length"),
     ("4.4", lambda rewards: rewards - 1 + rewards.mean(1, keepdim=True), "1.25 of the exact length"),
     ("4.4", lambda rewards: rewards - rewards.mean(), "depend on that group alone"),
@@ -119,6 +133,16 @@ WRONG = [
         lambda r, m: torch.where(m, r - (m * r).sum(1, keepdim=True) / m.sum(1, keepdim=True), 0.0),
         "own return is still in the mean",
     ),
+    ("4.5", lambda r, m: ragged_by_loop(r, ~m), "the mask is used the other way round"),
+    ("4.5", lambda r, m: torch.where(m, ragged_by_loop(r, m), r), "answers that don't count must weigh 0"),
+    (
+        "4.5",
+        lambda r, m: m * (r - ((m * r).sum(1, keepdim=True) - r * m) / (m.sum(1, keepdim=True) - m * 1.0)),
+        "a count of one, less one",
+    ),
+    ("4.5", lambda r, m: r[:, 0], "expected weights of shape [4, 4], got [4]"),
+    ("4.5", lambda r, m: 1 - m, "raised RuntimeError"),
+    ("4.5", 2.0, "expected a function"),
     ("4.5", lambda r, m: ragged_by_loop(r, m) / m.sum(1, keepdim=True), "don't divide the weights"),
     (
         "4.5",
@@ -129,6 +153,8 @@ WRONG = [
     ("4.6", even, "that is the weight at p = 1/2"),
     ("4.6", lambda G: (G - 1) / math.sqrt(G) / 2, "not yet 2"),
     ("4.6", lambda G: math.sqrt(G) / 2, "sum over the number of right answers"),
+    ("4.6", lambda G: grpo_weight(1e-9, G) / grpo_weight(0.5, G), "close: ε must be 0"),
+    ("4.6", lambda G: grpo_weight(1e-4, G, 0) / grpo_weight(0.5, G, 0), "p → 0 is a limit"),
     ("4.6", lambda G: even(G) / ((G - 1) / math.sqrt(G)), "other way round"),
     ("4.7", ([0.01, 0.89, 0.10], [0.0, 0.99, 1.0]), "the rarest answer must be the best"),
     ("4.7", ([0.6, 0.3, 0.1], [0.0, 0.5, 1.0]), "still uphill"),
@@ -139,6 +165,9 @@ WRONG = [
     ("4.7", ([0.5, 0.5], [0.0, 1.0]), "three"),
     ("4.7", 0.5, "expected a pair"),
     ("4.8", lambda p: math.log(p / (1 - p)), "factor of 2"),
+    ("4.8", lambda p: p.log() / 2, "that gives 1/(2 p)"),
+    ("4.8", lambda p: -torch.logit(p) / 2, "the sign: differentiate f"),
+    ("4.8", lambda p: (p * (1 - p)).log() / 2, "a minus between them"),
     ("4.8", lambda p: p.log(), "you divided by p"),
     ("4.8", lambda p: 1 / (2 * p * (1 - p)), "that is ω(p) itself"),
     ("4.8", lambda p: 2 * p.sqrt().asin(), "limit of GRPO's objective"),

@@ -30,6 +30,26 @@ def per_group(weight):
     return lambda rewards, k: rewards * weight(rewards.shape[1], k)
 
 
+def plugged_in(rewards, k):
+    return rewards * k * (1 - rewards.mean(1, keepdim=True)) ** (k - 1)
+
+
+def others_with_replacement(rewards, k):
+    right = (rewards.sum(1, keepdim=True) - rewards) / (rewards.shape[1] - 1)
+    return rewards * k * (1 - right) ** (k - 1)
+
+
+def teams_of_all(rewards, k):
+    G = rewards.shape[1]
+    table = torch.tensor([math.comb(G - K, k - 1) / math.comb(G, k - 1) for K in range(G + 1)], dtype=rewards.dtype)
+    return k * rewards * table[rewards.sum(1, keepdim=True).long()]
+
+
+def uncapped(P, G):
+    """The crossing on the whole line where there is one: (3P − 1) for groups of two."""
+    return 3 * P - 1 if G == 2 else minority(P, G)
+
+
 def minority(P, G):
     """Newton's neighbor: solve on a fine grid, then refine."""
     if G <= P / (1 - P):
@@ -46,7 +66,7 @@ RIGHT = {
         np.array([[-0.25, 0.1, 0.15], [-0.3, 0.4, -0.1], [-0.12, 0.16, -0.04]]),
     ],
     "6.2": [0.806, torch.tensor(0.8057)],
-    "6.3": [0.0795, 19 / 239, 0.0475 / (0.0475 + 0.55)],
+    "6.3": [0.0795, 0.08, 19 / 239, 0.0475 / (0.0475 + 0.55)],
     "6.4": [
         lambda p, G: (1 - p) ** (G - 1),
         lambda p, G: math.exp((G - 1) * math.log(1 - p)),
@@ -69,6 +89,9 @@ WRONG = {
         ([[0, 0.2, 0.3], [-0.3, 0.4, -0.1], [-0.12, 0.16, -0.04]], "mean return"),
         ([[-0.25, 0.1, 0.15], [0.2, 0.6, 0.2], [0.08, 0.24, 0.08]], "subtract what the model says"),
         ([[-0.25, 0.1, 0.15], [-0.4, 0.44, -0.04], [-0.16, 0.176, -0.016]], "whatever the teacher says"),
+        ([[-0.25, 0.1, 0.15], [-0.3, 0.4, -0.1], [-0.12, 0.16, -0.05]], "self-training: it makes"),
+        ([[0.25, -0.1, -0.15], [-0.3, 0.4, -0.1], [-0.12, 0.16, -0.04]], "RL: it points exactly the other way"),
+        ([[-0.25, 0.1, 0.15], [-0.6, 0.8, -0.2], [-0.12, 0.16, -0.04]], "SFT: the direction is right"),
         ([-0.25, 0.1, 0.15], "shape"),
         ("SFT", "expected a number or a tensor"),
     ],
@@ -79,9 +102,11 @@ WRONG = {
         (0.7508, "both sides"),
         (0.7114, "two terms"),
         (1.0, "turned around"),
+        (0.81, "give three"),
         (0.58, "not the exact value"),
     ],
     "6.3": [
+        (7.95, "a percentage"),
         (1 / 12, "among the labels kept"),
         (0.0475 / 0.55, "ratio of human labels"),
         (0.9205, "share of the model's labels"),
@@ -91,6 +116,7 @@ WRONG = {
         (lambda p, G: G * (1 - p) ** (G - 1), "divide by G"),
         (lambda p, G: (1 - p) ** G, "there are G − 1"),
         (lambda p, G: 1 - (1 - p) ** G, "that is the objective"),
+        (lambda p, G: (1 - (1 - p) ** G) / G, "pass@G / G"),
         (lambda p, G: (1 - (1 - p) ** G) / p, "keeps right answers only"),
         (lambda p, G: 1.0, "wrong answers that are kept"),
         (lambda p, G: 0.0, "only if one is right"),
@@ -105,6 +131,9 @@ WRONG = {
         (lambda rewards, k: teams(rewards, rewards.shape[1]), "teams of k"),
         (lambda rewards, k: -teams(rewards, k), "wrong sign"),
         (lambda rewards, k: torch.ones_like(rewards), "teach nothing"),
+        (plugged_in, "own share of wrong answers"),
+        (others_with_replacement, "with replacement"),
+        (teams_of_all, "from all G answers"),
         (per_group(lambda G, k: k), "is wanted"),
         (lambda rewards, k: rewards.sum(), "ValueError"),
         (lambda rewards, k: None, "TypeError"),
@@ -113,6 +142,7 @@ WRONG = {
     ],
     "6.6": [
         ([[0.51, 0.01, 0.48], [0.3, 0.6, 0.1], [1, 1, 0]], "higher by 0.380 only"),
+        ([[0.005, 0.99, 0.005], [0.51, 0.01, 0.48], [1, 1, 0]], "did you swap"),
         ([[0.45, 0.01, 0.54], [0.005, 0.99, 0.005], [1, 1, 0]], "rises at first"),
         ([[0.51, 0.01, 0.48], [0.0, 1.0, 0.0], [1, 1, 0]], "positive probabilities"),
         ([[0.5, 0.01, 0.48], [0.005, 0.99, 0.005], [1, 1, 0]], "pi must be a distribution"),
@@ -126,6 +156,8 @@ WRONG = {
         (lambda P, G: 1.0, "majority alone"),
         (lambda P, G: 1 - minority(P, G), "answer 2"),
         (lambda P, G: minority(P, G - 1) if G > 1 else 1.0, "best of G"),
+        (uncapped, "3P − 1"),
+        (lambda P, G: P / (G - 1), "ZeroDivisionError"),
         (lambda P, G: 0.7, "not the exact value"),
     ],
 }

@@ -113,6 +113,82 @@ def test_every_row_is_recognized_as_itself_or_as_an_equal_one(group_size):
         assert row.same_as in twins.get(row.method.name, {row.method.name})
 
 
+def test_the_number_of_prompts_is_told_from_other_numbers():
+    def times(factor):
+        return lambda log_prob, rewards: factor * forgotten_mean(log_prob, rewards) / rewards.numel()
+
+    def a_prompt(log_prob, rewards):
+        return forgotten_mean(log_prob, rewards) / len(rewards)
+
+    assert exact.ledger(times(5))[0].same_as == "5 x dr_grpo"
+    assert exact.ledger(times(0.2))[0].same_as == "0.2 x dr_grpo"
+    assert exact.ledger(a_prompt, group_size=5)[0].same_as == "5 x dr_grpo"
+    over_prompts = exact.ledger(lambda log_prob, rewards: times(1)(log_prob, rewards) / len(rewards))
+    assert over_prompts[0].same_as == "1/B x dr_grpo"
+
+
+def test_a_rare_group_tells_two_methods_apart():
+    policy = ostrl.CategoricalPolicy(torch.tensor([[0.5, 0.4999, 0.0001]], dtype=torch.float64).log())
+    task = ostrl.TableTask(torch.tensor([[0.0, 1.0, 1000.0]], dtype=torch.float64))
+    clamped = ostrl.own(lambda rewards: ostrl.weighting.leave_one_out(rewards.clamp(max=1.0)))
+    row = exact.ledger(clamped, [(policy, task)])[0]
+    assert row.same_as == "" and row.worst("bias") > 0.3
+
+
+def test_names_are_kept_apart():
+    named = exact.ledger({"mine": climbs_backward, "sum": forgotten_mean})
+    assert [row.method.name for row in named] == ["mine", "sum"]
+    twice = exact.ledger([lambda rewards: rewards, lambda rewards: 2 * rewards])
+    assert [row.method.name for row in twice] == ["<lambda>", "<lambda> (2)"]
+    one = exact.panel()[0]
+    assert len(exact.ledger("rloo", one)[0].entries) == 1
+    with pytest.raises(ValueError, match="got 'capital' more than once"):
+        exact.ledger("rloo", [one, one])
+
+
+def test_a_row_that_does_not_fit_is_named():
+    policy, task, _ = problem("graded", 1, 3, seed=31)
+    bare = ostrl.TableTask(task.rewards)
+    with pytest.raises(ValueError, match="the row of 'sft': this task has no demonstrators"):
+        exact.ledger(["rloo", "sft"], [(policy, bare)])
+
+
+def test_baselines_for_each_prompt_have_a_row():
+    policy, task, _ = problem("graded", 5, 3, seed=32)
+    row = exact.ledger(methods.reinforce(exact.optimal_baseline(policy, task)), [(policy, task)])[0]
+    assert row.worst("bias") < 1e-12
+    assert row.omega == pytest.approx((1, 1, 1), abs=1e-12)
+
+
+def test_a_labeler_of_ones_own_is_compared_by_its_slots_and_keeps_its_reference():
+    policy, task, _ = problem("graded", 1, 3, seed=33)
+    reference = ostrl.CategoricalPolicy(torch.tensor([[2.0, 0.0, -1.0]], dtype=torch.float64))
+    label = ostrl.Labeler("the model", lambda size: [ostrl.SELF] * size, reference=reference)
+    assert exact.ledger(ostrl.own(ostrl.weighting.leave_one_out, label=label), [(policy, task)])[0].same_as == "rloo"
+    pulled = ostrl.own(lambda batch: batch.rewards - (batch.log_prob - batch.ref_log_prob), label=label)
+    other = exact.Problem("with another", policy, task, ostrl.CategoricalPolicy(torch.zeros(1, 3, dtype=torch.float64)))
+    entry = exact.ledger(pulled, other, group_size=2)[0].entries["with another"]
+    torch.testing.assert_close(entry.mean, exact.moments(pulled, policy, task, 2).mean, rtol=0, atol=1e-13)
+
+
+def test_verdicts_at_the_edges():
+    def verdict(function, problems=None):
+        return exact.ledger(function, problems)[0].verdict()
+
+    def against(log_prob, rewards):
+        return (ostrl.weighting.group_normalized(rewards) * log_prob).mean()
+
+    assert "exactly against" in verdict(against, exact.panel()[:4])
+    assert "nothing moves" in verdict(lambda rewards: torch.zeros_like(rewards))
+    single = [
+        exact.Problem(p.name, ostrl.CategoricalPolicy(p.policy.logits.detach().float()),
+                      ostrl.TableTask(p.task.rewards.float()))
+        for p in exact.panel()[:5]
+    ]  # fmt: skip
+    assert "it is unbiased" in verdict("rloo", single)
+    assert "it is unbiased" in verdict("reinforce", single)
+
+
 def test_a_method_of_other_labels_is_not_taken_for_a_row():
     assert exact.ledger(ostrl.own(ostrl.weighting.reward, label=ostrl.labeling.demonstrations))[0].same_as == ""
 

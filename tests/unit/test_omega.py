@@ -91,6 +91,24 @@ def test_weights_that_depend_on_the_order_of_a_group():
         exact.omega(ostrl.own(first_is_the_baseline), RATES, 40)
 
 
+@pytest.mark.parametrize("size", [7, 12])
+def test_one_slot_alone_is_noticed_wherever_it_stands(size):
+    """REINFORCE on one slot of each group: 1/G of ∇p, whatever the shuffles that look for a dependence on order."""
+    for slot in (0, size // 2, size - 1):
+        only = torch.zeros(size, dtype=torch.float64)
+        only[slot] = 1
+        got = exact.omega(ostrl.own(lambda rewards, only=only: rewards * only), RATES, size)
+        torch.testing.assert_close(got, torch.full_like(RATES, 1 / size), rtol=1e-10, atol=1e-12)
+
+
+def test_who_asks_for_a_reference_gets_a_uniform_one():
+    def pull(log_prob, ref_log_prob, rewards):
+        return -((rewards - 0.5 * (log_prob - ref_log_prob).detach()) * log_prob).mean()
+
+    logit = (RATES / (1 - RATES)).log()
+    torch.testing.assert_close(exact.omega(ostrl.own(pull), RATES, 2), 1 - 0.5 * logit, rtol=1e-10, atol=1e-10)
+
+
 def test_weights_made_of_log_probabilities():
     """REINFORCE with R π in place of R: ω = p, since E[W₊] = p² and wrong answers weigh nothing."""
     got = exact.omega(ostrl.own(lambda batch: batch.rewards * batch.log_prob.exp()), RATES, 5)
