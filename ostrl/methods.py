@@ -263,9 +263,9 @@ class Rows(dict[str, Method]):
         return repr(Table(header, [[m.name, m.label.name, m.weight, m.normalizer, m.reference] for m in self.values()]))
 
     def _repr_html_(self) -> str:
-        header = ["method", "who labels", "weight w", "divided by Z", "gradient estimate", "source"]
+        header = ["method", "who labels", "gradient estimate", "weight w", "divided by Z", "source"]
         formulas = {name: rf"\({method.formula}\)" if method.formula else "" for name, method in self.items()}
-        rows = [[m.name, m.label.name, m.weight, m.normalizer, formulas[k], m.reference] for k, m in self.items()]
+        rows = [[m.name, m.label.name, formulas[k], m.weight, m.normalizer, m.reference] for k, m in self.items()]
         return Table(header, rows)._repr_html_()
 
 

@@ -16,7 +16,7 @@
   }
   for (const button of document.querySelectorAll('.search-button-field')) button.removeAttribute('aria-label');
   const reach = () => {
-    for (const box of document.querySelectorAll('main mjx-container[display="true"], main pre, main .pst-scrollable-table-container')) {
+    for (const box of document.querySelectorAll('main mjx-container[display="true"], main pre, main .pst-scrollable-table-container, main .text_html')) {
       if (box.scrollWidth > box.clientWidth + 1) box.tabIndex = 0;
       else if (box.getAttribute('tabindex') === '0') box.removeAttribute('tabindex');
     }

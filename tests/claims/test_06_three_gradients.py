@@ -883,3 +883,10 @@ def test_outside_the_theorem_there_is_no_such_function():
         angles = [cosine(g, direction) for g in pushes]
     assert (np.abs(np.diff(projections, axis=0)) > 0.1).all()
     assert max(angles) < 1 - 1e-3  # none is parallel on the second problem
+
+
+@pytest.mark.claim("prop-late-opposition")
+def test_much_better_demonstrators_can_hurt_early():
+    pi, h, r = np.array([0.01, 0.7425, 0.2475]), np.array([0.05, 0.94, 0.01]), np.array([1.0, 0.0, 0.0])
+    agreement = (pi * (r - pi @ r)) @ (h - pi)
+    assert abs(agreement + 4.8e-4) < 5e-6 and h @ r == pytest.approx(5 * (pi @ r))
