@@ -16,7 +16,11 @@
   }
   for (const button of document.querySelectorAll('.search-button-field')) button.removeAttribute('aria-label');
   const reach = () => {
-    for (const box of document.querySelectorAll('main mjx-container[display="true"], main pre, main .pst-scrollable-table-container, main .text_html')) {
+    for (const math of document.querySelectorAll('main span.math')) {   // a formula in a line that is wider than the page
+      const inner = math.firstElementChild, room = math.closest('p, li, td, dd, figcaption');
+      math.classList.toggle('wide', Boolean(inner && room && inner.getBoundingClientRect().width > room.clientWidth + 1));
+    }
+    for (const box of document.querySelectorAll('main mjx-container[display="true"], main pre, main .pst-scrollable-table-container, main .text_html, main span.math.wide')) {
       if (box.scrollWidth > box.clientWidth + 1) box.tabIndex = 0;
       else if (box.getAttribute('tabindex') === '0') box.removeAttribute('tabindex');
     }

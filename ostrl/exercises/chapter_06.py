@@ -189,9 +189,10 @@ def _averaged(p: Tensor, group: int, weight: Callable[[int], float]) -> Tensor:
 
 def _weigh(answer: Callable[[Tensor, int], object], k: int) -> Callable[[Batch], Tensor]:
     def weigh(batch: Batch) -> Tensor:
-        weights = answer(batch.rewards.clone(), k)
-        if not isinstance(weights, Tensor):
-            raise TypeError(f"the weights must be a tensor of shape [B, G], got {type(weights).__name__}")
+        given = answer(batch.rewards.clone(), k)
+        weights = compare.as_tensor(given)
+        if isinstance(weights, str):
+            raise TypeError(f"the weights must be a tensor of shape [B, G], got {type(given).__name__}")
         return weights.to(batch.rewards.dtype)
 
     return weigh
@@ -199,9 +200,13 @@ def _weigh(answer: Callable[[Tensor, int], object], k: int) -> Callable[[Batch],
 
 def worst_good_teacher(answer: object) -> str | None:
     """6.6: demonstrators far better than the policy, under whom the success rate falls at first."""
-    if not isinstance(answer, list | tuple) or len(answer) != 3:
+    try:
+        rows = list(answer)  # type: ignore[call-overload]
+    except TypeError:
+        rows = []
+    if len(rows) != 3 or isinstance(answer, str | dict | set):
         return "expected three lists: pi, h and r."
-    parts = [compare.as_tensor(part) for part in answer]
+    parts = [compare.as_tensor(part) for part in rows]
     for part in parts:
         if isinstance(part, str):
             return part

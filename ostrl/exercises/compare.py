@@ -11,6 +11,14 @@ from torch import Tensor
 
 def as_tensor(answer: object) -> Tensor | str:
     """A reader's number, list, array or tensor as float64, or what is wrong with it."""
+    if isinstance(answer, list | tuple) and any(hasattr(part, "shape") or isinstance(part, list) for part in answer):
+        rows = [as_tensor(part) for part in answer]
+        if wrong := [row for row in rows if isinstance(row, str)]:
+            return wrong[0]
+        tensors = [row for row in rows if isinstance(row, Tensor)]
+        if len({row.shape for row in tensors}) > 1:
+            return f"the parts of your {type(answer).__name__} have different shapes."
+        return torch.stack(tensors)
     try:
         x = torch.as_tensor(answer, dtype=torch.float64).detach()
     except (TypeError, ValueError, RuntimeError):
@@ -35,6 +43,8 @@ def value(
     if isinstance(got, str):
         return got
     want = torch.as_tensor(expected, dtype=torch.float64)
+    if got.numel() == want.numel() == 1:
+        got = got.reshape(want.shape)
     if got.shape != want.shape:
         return f"expected {_shape(want)}, got {_shape(got)}."
     if _close(got, want, tol):

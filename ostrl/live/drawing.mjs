@@ -156,13 +156,19 @@ export function numberField({ name, label, aria, min, max, step = 'any', onInput
       input.setAttribute('aria-invalid', String(!good));
       if (good) onInput(x);
     },
-    onblur: () => { input.value = text; input.removeAttribute('aria-invalid'); },
+    onblur() {
+      const x = input.valueAsNumber;
+      if (input.getAttribute('aria-invalid') === 'true' && Number.isFinite(x)) onInput(Math.min(Math.max(x, min ?? x), max ?? x));
+      input.value = text;
+      input.removeAttribute('aria-invalid');
+    },
   });
+  if (min !== undefined && max !== undefined) input.title = `from ${min} to ${max}`;
   let text = '';
   return {
     node: label ? h('div', null, h('label', { for: id }, label), input) : input, input,
     set(x, digits = 6) {
-      text = String(Number(x.toFixed(digits)));
+      text = String(Number(Math.abs(x) < 1e-3 ? x.toPrecision(3) : x.toFixed(digits)));
       show(input, x);
       const typing = document.activeElement === input && (input.getAttribute('aria-invalid') === 'true' || input.valueAsNumber === x);
       if (!typing && input.value !== text) input.value = text;

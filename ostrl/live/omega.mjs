@@ -103,7 +103,7 @@ function render({ model, el }) {
   const rate = slider({ name: 'success_rate', label: 'p, how often the model is right', min: 0, max: 1, step: 0.005,
     onInput: x => put('success_rate', keep(log() ? 10 ** x : x)) });
   const size = slider({ name: 'group_size', label: 'G, answers a prompt', min: 2, max: 64, step: 1, text: String, onInput: x => put('group_size', x) });
-  const quantity = choice({ name: 'quantity', label: 'Show', options: [['omega', 'ω(p), the weight on ∇p'], ['phi', 'φ(p) = ∫ω, the objective']], onChange: x => put('quantity', x) });
+  const quantity = choice({ name: 'quantity', label: 'Show', options: [['omega', 'ω, weight on ∇p'], ['phi', 'φ, the objective']], onChange: x => put('quantity', x) });
   const axes = choice({ name: 'axes', label: 'Axes', options: [['linear', 'linear'], ['log', 'logarithmic']], onChange: x => put('axes', x) });
   const cells = {}, toggles = {};
   const rows = METHODS.map(name => {

@@ -189,3 +189,15 @@ def test_the_drawing_agrees_with_ostrls_own_triangle(show):
     figure = show(live.Objective(probs=probs))
     x, y = map(float, re.findall(r"[\d.]+", figure.handle("Policy").get_attribute("transform")))
     assert [(x - 40) / 380, (370 - y) / 380] == pytest.approx(simplex_xy(torch.tensor(probs)).tolist(), abs=1e-4)
+
+
+def test_a_number_out_of_range_becomes_the_nearest_that_is_in_range(show):
+    figure = show(live.Objective())
+    figure.type("rewards.1", "3e7")
+    figure.page.keyboard.press("Tab")
+    assert figure.number("value") == pytest.approx(0.3e6)
+    assert figure.root.locator('input[data-name="rewards.1"]').input_value() == "1000000"
+    figure.type("probs.0", "0.99999")
+    figure.page.keyboard.press("Tab")
+    assert figure.number("probs")[0] == pytest.approx(0.996, abs=1e-12)
+    assert figure.root.locator('input[data-name="probs.0"]').input_value() == "0.996"

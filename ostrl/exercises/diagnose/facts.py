@@ -160,7 +160,8 @@ def properties(door: Door, answer: Function, right: Function, base: Triple) -> I
         if close((columns @ fit).reshape(got.shape), got, case):
             named = [(name, x) for name, x in zip(terms, fit.flatten().tolist(), strict=True) if abs(x) > 1e-6 * size]
             formula = " ".join(f"{'+' if x > 0 else '-'} {abs(x):.4g}{name}" for name, x in named)
-            yield f"on the first batch, {len(r)} groups of {r.shape[1]}, your weights are {formula.removeprefix('+ ')}"
+            weights = formula.removeprefix("+ ") or "all 0"
+            yield f"on the first batch, {len(r)} groups of {r.shape[1]}, your weights are {weights}"
     mine, good = react(with_rewards(r + 1))
     if not still(mine) and still(good):
         yield "adding 1 to every return changes your weights, and should not (what is subtracted?)"

@@ -97,6 +97,7 @@ GRADES: dict[str, Callable[[Tensor, Case], Tensor]] = {
     "exp(R/β) over its sum in the group": lambda r, c: share(r / c.fields["beta"]),
     "1 for every answer": lambda r, c: torch.ones_like(r),
     "1[R > τ] (answers at τ itself are left out)": _filter(lambda r, c: r > c.fields["tau"]),
+    "1[R = τ] (== in place of >=: answers above τ are left out)": _filter(lambda r, c: r == c.fields["tau"]),
     "1[R ≤ τ] (the wrong side)": _filter(lambda r, c: r <= c.fields["tau"]),
     "1[R < τ] (the wrong side)": _filter(lambda r, c: r < c.fields["tau"]),
     "1[R ≥ mean of the group]": _filter(lambda r, c: r >= mean(r)),
