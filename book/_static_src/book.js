@@ -17,7 +17,7 @@
   for (const button of document.querySelectorAll('.search-button-field')) button.removeAttribute('aria-label');
   const reach = () => {
     for (const math of document.querySelectorAll('main span.math')) {   // a formula in a line that is wider than the page
-      const inner = math.firstElementChild, room = math.closest('p, li, td, dd, figcaption');
+      const inner = math.querySelector('mjx-math'), room = math.closest('p, li, td, dd, figcaption');
       math.classList.toggle('wide', Boolean(inner && room && inner.getBoundingClientRect().width > room.clientWidth + 1));
     }
     for (const box of document.querySelectorAll('main mjx-container[display="true"], main pre, main .pst-scrollable-table-container, main .text_html, main span.math.wide')) {
@@ -28,4 +28,5 @@
   const start = () => (window.MathJax?.startup?.promise ?? Promise.resolve()).then(reach);
   if (document.readyState === 'complete') start(); else window.addEventListener('load', start);
   window.addEventListener('resize', reach);
+  document.addEventListener('toggle', reach, true);           // a proof that is unfolded
 })();
