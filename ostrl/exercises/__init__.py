@@ -52,7 +52,10 @@ def check(exercise: str, answer: object) -> Verdict:
         raise ValueError(f"exercise must be one of {', '.join(_CHECKS | rows.CHECKS)}, got {exercise!r}")
     if answer is None or answer is ...:
         return Verdict(exercise, None, "not attempted yet. Put your answer in place of None and run the cell again.")
-    wrong = (_CHECKS | rows.CHECKS)[exercise](answer)
+    try:
+        wrong = (_CHECKS | rows.CHECKS)[exercise](answer)
+    except SystemExit as error:  # raised by the reader's own code
+        wrong = f"your function raised SystemExit: {error}. Return the answer, and leave out exit()."
     return Verdict(exercise, wrong is None, "right." if wrong is None else f"not yet: {wrong}")
 
 

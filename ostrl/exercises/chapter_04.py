@@ -49,7 +49,8 @@ def _spot(answer: object) -> str | None:
     wrong = [why for x, (right, why) in zip(given, _CANDIDATES, strict=True) if x is not right]
     if len(wrong) == len(_CANDIDATES):
         return "it is exactly the other way round."
-    return None if not wrong else f"{len(wrong)} of 8 are wrong. The first is number {wrong[0]}"
+    verb = "is" if len(wrong) == 1 else "are"
+    return None if not wrong else f"{len(wrong)} of 8 {verb} wrong. The first is number {wrong[0]}"
 
 
 def _others_of_batch(rewards: Tensor) -> Tensor:
@@ -233,6 +234,8 @@ def _hard_over_even(answer: object) -> str | None:
         right,
         inputs,
         {
+            "that is √(G - 1)/2: at p → 0 the weight is (G - 1)/√G, and at p = 1/2 it is not yet 2; sum over the "
+            "number of right answers.": lambda size: math.sqrt(size - 1) / 2,
             "that is the weight at p → 0; divide it by the one at p = 1/2.": lambda size: (size - 1) / math.sqrt(size),
             "that is the weight at p = 1/2; the question is how much larger the one at p → 0 is.": (
                 lambda size: _weight_at(0.5, size)
@@ -332,7 +335,8 @@ def _best_left_out(answer: object) -> str | None:
         for b, g in ((3, 4), (2, 2), (1, 6))
     ]
 
-    def right(r: Tensor, n: Tensor) -> Tensor:
+    def right(rewards: Tensor, squared_lengths: Tensor) -> Tensor:
+        r, n = rewards, squared_lengths
         return r - ((r * n).sum(1, keepdim=True) - r * n) / (n.sum(1, keepdim=True) - n)
 
     return compare.function(

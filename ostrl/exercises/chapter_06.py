@@ -49,7 +49,8 @@ def three_gradients(answer: object) -> str | None:
     )
     names = ("RL", "SFT", "self-training")
     got = compare.as_tensor(answer)
-    if verdict is None or isinstance(got, str) or got.shape != rows.shape or verdict.startswith(names):
+    named = (*names, compare.ORDER)
+    if verdict is None or isinstance(got, str) or got.shape != rows.shape or verdict.startswith(named):
         return verdict
     for name, mine, exact_row in zip(names, got, rows, strict=True):
         wrong = compare.value(mine, exact_row)
@@ -80,7 +81,8 @@ def forgotten_detach(answer: object) -> str | None:
             "that is where SFT ends; the missing detach changes the weights of the labels.": 0.9,
             "that is the other answer's probability; asked is the first one's.": 1 - right,
             "the weight is 1 − log π, not −log π: the product rule has two terms.": _rest_point(lambda x: -math.log(x)),
-            "the sign of log π is turned around: log π is negative, so 1 − log π is more than 1.": _rest_point(
+            "that is all of the policy on the first answer, but the weight 1 − log π of the other one's labels grows "
+            "without bound as it becomes rare (is the sign of log π turned around?).": _rest_point(
                 lambda x: max(1 + math.log(x), 1e-12)
             ),
             "the label's own weight is missing: h(a) (1 − log π(a)), then normalized.": 0.5,

@@ -41,6 +41,8 @@ def _best_of_four(answer: object) -> str | None:
     for diagnosis, mistake in mistakes.items():
         if bool(((got - torch.as_tensor(mistake)).abs() <= 0.005).all()):
             return diagnosis
+    if float((got.sort().values - expected.sort().values).abs().max()) <= 0.005:
+        return f"{compare.ORDER}: Sydney, Canberra, Melbourne."
     if off <= 0.02:
         return "close: two decimals of each are wanted."
     total = float(got.sum())

@@ -8,6 +8,10 @@ from collections.abc import Callable, Mapping, Sequence
 import torch
 from torch import Tensor
 
+from ostrl.exercises.diagnose.calling import required
+
+ORDER = "the numbers are right, but in another order"
+
 
 def as_tensor(answer: object) -> Tensor | str:
     """A reader's number, list, array or tensor as float64, or what is wrong with it."""
@@ -52,6 +56,8 @@ def value(
     for diagnosis, wrong in (mistakes or {}).items():
         if _close(got, torch.as_tensor(wrong, dtype=torch.float64), tol):
             return diagnosis
+    if got.ndim > 0 and _close(got.flatten().sort().values, want.flatten().sort().values, tol):
+        return f"{ORDER}."
     return direction(got, want, tol)
 
 
@@ -65,19 +71,24 @@ def function(
     """Compare a function with the exact one on several inputs; ``mistakes`` are typical wrong functions."""
     if not callable(answer):
         return f"expected a function, got {type(answer).__name__}."
+    names, mine = required(expected), required(answer)
+    by_name = mine != names and sorted(mine) == sorted(names) and len(names) == len(inputs[0])
+    known = sorted(mine) == sorted(names) or len(mine) < 2
+    called = "" if known else f". It is called with ({', '.join(names)}), in this order."
     outputs = []
     for args in inputs:
         try:
-            outputs.append(answer(*args))
+            outputs.append(answer(**dict(zip(names, args, strict=True))) if by_name else answer(*args))
         except Exception as error:  # the reader's own code: say what it raised
-            return f"your function raised {type(error).__name__}: {error}"
+            return f"your function raised {type(error).__name__}: {error}{called}"
     verdicts = [value(out, expected(*args), tol=tol) for out, args in zip(outputs, inputs, strict=True)]
     if all(v is None for v in verdicts):
         return None
     for diagnosis, wrong in (mistakes or {}).items():
         if all(value(out, wrong(*args), tol=tol) is None for out, args in zip(outputs, inputs, strict=True)):
             return diagnosis
-    return next(v for v in verdicts if v is not None)
+    verdict = next(v for v in verdicts if v is not None)
+    return verdict + called.removeprefix(".")
 
 
 def direction(got: Tensor, want: Tensor, tol: float) -> str:

@@ -8,7 +8,6 @@ sample in your baseline?
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -19,7 +18,7 @@ from torch import Tensor
 from ostrl import methods
 from ostrl.batch import Batch
 from ostrl.exercises import diagnose
-from ostrl.exercises.diagnose.calling import ALIASES
+from ostrl.exercises.diagnose.calling import ALIASES, required
 from ostrl.methods import Method
 from ostrl.surrogate import surrogate_loss
 
@@ -37,6 +36,16 @@ _LENGTHS: dict[str, Callable[[Tensor], Tensor | float]] = {
     "dapo": lambda mask: mask.sum() / mask[..., 0].numel(),
 }
 """What a method divides by for language models, besides what it divides by for tables."""
+
+
+_THRESHOLDS: dict[str, Callable[[Tensor], Tensor]] = {
+    "is that a threshold (R ≥ 1) in place of the best of the group?": lambda r: r >= 1,
+    "is that a threshold (R ≥ ½) in place of the best of the group?": lambda r: r >= 0.5,
+    "is that a threshold (R > 0) in place of the best of the group?": lambda r: r > 0,
+}
+"""Weights that are taken for RAFT's where returns are 0 and 1."""
+
+_KNOWN = {alias: name for name, aliases in ALIASES.items() for alias in (name, *aliases)}
 
 
 def _batch(rewards: Tensor) -> Batch:
@@ -63,18 +72,22 @@ def _estimate(method: Method, policy: Tensor, actions: Tensor, rewards: Tensor, 
 
 def _inputs(answer: Callable[..., Any], setting: str) -> tuple[str, ...]:
     """What a function asks for: returns, and perhaps log-probabilities, a mask, the policy, or a setting."""
-    try:
-        parameters = [p.name for p in inspect.signature(answer).parameters.values() if p.default is p.empty]
-    except (TypeError, ValueError):
-        parameters = ["rewards"]
-    known = {alias: name for name, aliases in ALIASES.items() for alias in (name, *aliases)}
-    names = [known.get(p, p) for p in parameters]
+    names = [_KNOWN.get(p, p) for p in required(answer)]
     for policy in ("probs", "logits"):
         if policy in names:
             return policy, "actions", "rewards"
     if setting in names:
         return "rewards", setting
     return (("rewards",), ("log_prob", "rewards"), ("log_prob", "rewards", "mask"))[min(max(len(names), 1), 3) - 1]
+
+
+def _is_loss(answer: Callable[..., Any]) -> bool:
+    """Whether a function of a batch gives a single number, not weights."""
+    try:
+        out = answer(_batch(torch.arange(6.0, dtype=torch.float64).reshape(2, 3)))
+    except Exception:  # the reader's own code: reported when it is compared
+        return False
+    return isinstance(out, Tensor) and out.numel() == 1
 
 
 def check(name: str, answer: object) -> str | None:
@@ -84,13 +97,28 @@ def check(name: str, answer: object) -> str | None:
         name: of the method.
         answer: a function of the returns ``[B, G]`` (and perhaps of ``tau``, ``beta`` or ``eps``) that gives
             weights; of ``log_prob`` and the returns that gives a loss, or with a ``mask`` the loss of a language
-            model; or of ``probs`` (or ``logits``), ``actions`` and the returns that gives a gradient estimate.
+            model; of a ``batch`` that gives weights; or of ``probs`` (or ``logits``), ``actions`` and the returns that
+            gives a gradient estimate.
     """
     if not callable(answer):
         return f"expected a function of the returns [B, G], got {type(answer).__name__}."
+    setting = _SETTINGS.get(name, ("", ()))[0]
+    if required(answer) == ["batch"] and _is_loss(answer):
+        return (
+            "a function of a batch means weights [B, G] here, yours gives a single number: if that is a loss, let it "
+            "ask for log_prob and rewards by name (batch.log_prob has no graph)."
+        )
+    inputs = _inputs(answer, setting)
+    wrong = _compare(name, answer, inputs)
+    unknown = [p for p in required(answer) if p not in _KNOWN]
+    if wrong is None or len(inputs) == 1 or not unknown:
+        return wrong
+    return f"{wrong} I call it as ({', '.join(inputs)}); name your arguments so."
+
+
+def _compare(name: str, answer: Callable[..., Any], inputs: tuple[str, ...]) -> str | None:
     build = getattr(methods, name)
     setting, values = _SETTINGS.get(name, ("", ()))
-    inputs = _inputs(answer, setting)
     if setting in inputs:
         return diagnose.weights(answer, lambda rewards, x: build(x).weights(_batch(rewards)), inputs)
     rows: list[Method] = [build(value) for value in values] or [build()]
@@ -99,7 +127,8 @@ def check(name: str, answer: object) -> str | None:
         return diagnose.loss(answer, [partial(_loss, row) for row in rows], inputs, **fixed)
     if inputs[0] != "rewards":
         return diagnose.estimator(answer, [partial(_estimate, row, given=inputs[0]) for row in rows], inputs, **fixed)
-    return diagnose.weights(answer, [lambda r, row=row: row.weights(_batch(r)) for row in rows], inputs, **fixed)
+    told = _THRESHOLDS if name == "raft" else None
+    return diagnose.weights(answer, [lambda r, row=row: row.weights(_batch(r)) for row in rows], inputs, told, **fixed)
 
 
 CHECKS: dict[str, Callable[[object], str | None]] = {

@@ -5,6 +5,7 @@ Right answers are written with ``ostrl`` or in another way on purpose; wrong one
 
 
 import math
+import sys
 
 import numpy as np
 import pytest
@@ -287,7 +288,7 @@ WRONG = [
     ("loo", own, "0.75 of its length (with B = 3, G = 4): is the own sample in your baseline?"),
     ("loo", lambda r: -loo(r), "it points the other way: is a sign turned around?"),
     ("loo", lambda r: -own(r), "is the own sample in your baseline, and is a sign turned around?"),
-    ("loo", lambda r: r, "unbiased, but not the estimator asked for (0.613 times its variance)"),
+    ("loo", lambda r: r, "unbiased, but not the estimator asked for (0.613 times its variance on a problem of three"),
     ("loo", lambda r: r, "is the baseline missing (it should be the mean of the other answers"),
     ("loo", lambda r: r - r.mean(), "is your baseline the mean of the whole batch"),
     ("loo", lambda r: r - r.mean(0, keepdim=True), "dim 0"),
@@ -435,6 +436,15 @@ def length_normalized(logp, r, mask):
     return -(own(r) / (r.std(1, keepdim=True) + 1e-6) * (logp * mask).sum(2) / mask.sum(2)).mean()
 
 
+def trainers_loss(completion_mask, per_token_logps, rewards):
+    return token_loss(per_token_logps, rewards, completion_mask)
+
+
+class Weigher(torch.nn.Module):
+    def forward(self, rewards):
+        return loo(rewards)
+
+
 ROWS = [
     ("reinforce", lambda r: r, None),
     ("reinforce", lambda logp, r: -(logp * r).mean(), None),
@@ -454,6 +464,25 @@ ROWS = [
     ("rest", lambda logp, r: -(logp * (r >= 1)).mean(), "is Z the number of answers, N = B·G"),
     ("rest_per_prompt", lambda logp, r: -(logp * (r >= 1)).sum() / (r >= 1).sum().clamp(1), "kept in the batch"),
     ("raft", lambda logp, r: -logp.gather(1, r.argmax(1, keepdim=True)).mean(), None),
+    ("rest", lambda r: r == 1, "== in place of >="),
+    ("rest", lambda r: np.asarray(r) >= 1, None),
+    ("rest", lambda rewards, threshold: rewards >= threshold, None),
+    ("rest", lambda r, tau: r >= 1, "τ makes no difference to yours: is it ignored?"),
+    ("rest", lambda r, tau: r >= 1, "and τ = "),
+    ("rest", lambda r, kappa: r >= kappa, "I call it as (log_prob, rewards); name your arguments so."),
+    ("rwr", lambda rewards, temperature: (rewards / temperature).softmax(1), None),
+    ("rloo", trainers_loss, None),
+    ("rloo", lambda rewards, **kw: loo(rewards), None),
+    ("rloo", lambda rewards, *rest: loo(rewards), None),
+    ("rloo", Weigher(), None),
+    ("rloo", lambda batch: loo(batch.rewards), None),
+    ("rloo", lambda batch: -(batch.log_prob * loo(batch.rewards)).mean(), "means weights [B, G] here"),
+    ("rloo", lambda r: own(r) * 4 / 3, "is G = 4 hard-coded"),
+    ("rloo", lambda logp, r: (logp * loo(r)).mean(), "or the ratio inverted"),
+    ("rloo", lambda r: sys.exit("bye"), "SystemExit: bye"),
+    ("reinforce", lambda policy, a, r: flat_estimate(policy, a.flatten(), r.flatten()), None),
+    ("reinforce", lambda theta, actions, rewards: estimate(theta.softmax(0), actions, rewards, lambda r: r), None),
+    ("raft", lambda r: r >= 1, "a threshold (R ≥ 1) in place of the best of the group"),
     ("raft", lambda logp, r: -logp.gather(1, r.argmin(1, keepdim=True)).mean(), "the wrong end"),
     ("rwr", lambda r: r.softmax(1), None),
     ("rwr", lambda r, beta: (r * beta).softmax(1), "R is multiplied by β"),
@@ -465,6 +494,22 @@ def test_rows_of_the_table_by_their_names(name, answer, cause):
     verdict = exercises.check(name, answer)
     assert verdict.correct is (cause is None)
     assert cause is None or cause in verdict.message
+
+
+NONSENSE = [
+    ("grpo", lambda logp, r, mask: -(logp.mean(2) * zscore(r)).mean()),
+    ("dapo", lambda logp, r, mask: logp.square().sum()),
+    ("rest", lambda r: r.sin()),
+    ("rloo", lambda p, a, r: r.sin().sum() * p.sin()),
+]
+
+
+@pytest.mark.parametrize("name, answer", NONSENSE)
+def test_the_search_for_a_cause_ends(name, answer, monkeypatch):
+    tried, output = [], search.output
+    monkeypatch.setattr(search, "output", lambda *args: tried.append(1) or output(*args))
+    assert exercises.check(name, answer).correct is False
+    assert 0 < len(tried) < 3 * search.BUDGET
 
 
 def test_the_checker_knows_rows_that_exist():

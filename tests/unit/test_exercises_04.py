@@ -67,6 +67,8 @@ def best_left_out(rewards, lengths):
 RIGHT = [
     ("4.1", 1.4),
     ("4.1", torch.tensor(1.4)),
+    ("4.1", torch.tensor([1.4])),
+    ("4.9", lambda squared_lengths, rewards: best_left_out(rewards, squared_lengths)),
     ("4.2", SPOTTED),
     ("4.2", tuple(int(x) for x in SPOTTED)),
     ("4.2", torch.tensor(SPOTTED)),
@@ -93,6 +95,9 @@ RIGHT = [
 
 WRONG = [
     ("4.1", 0.2, "this examiner gives 3 and 1"),
+    ("4.2", [not SPOTTED[0], not SPOTTED[1], *SPOTTED[2:]], "2 of 8 are wrong"),
+    ("4.6", lambda size: math.sqrt(size - 1) / 2, "√(G - 1)/2"),
+    ("4.9", lambda n, r: best_left_out(r, n), "called with (rewards, squared_lengths), in this order"),
     ("4.1", 2.6, "that is the mean return"),
     ("4.1", 0.4, "now add 1"),
     ("4.1", 1.2, "they are also stretched"),
@@ -100,7 +105,7 @@ WRONG = [
     ("4.1", 0.6, "the 1 counts too"),
     ("4.1", 1.6, "by 3 - 1 = 2, not by 3"),
     ("4.1", "b", "expected a number"),
-    ("4.2", spotted_but(4), "1 of 8 are wrong. The first is number 4: the median of the others"),
+    ("4.2", spotted_but(4), "1 of 8 is wrong. The first is number 4: the median of the others"),
     ("4.2", spotted_but(2, 7), "2 of 8 are wrong. The first is number 2: the best return"),
     ("4.2", [not x for x in SPOTTED], "the other way round"),
     ("4.2", [True] * 7, "got 7"),

@@ -78,6 +78,7 @@ RIGHT = [
     ("5.5", lambda lps, ms, ws: tuple(micro(all_tokens)(lps, ms, ws))),
     ("5.6", lambda p, r: count(p[r > 0]) / (count(p[r > 0]) + count(p[r < 1]))),
     ("5.6", lambda p, r: round(count(p[r > 0]) / (count(p[r > 0]) + count(p[r < 1])), 4)),
+    ("5.7", lambda eta, N, A: eta**2 * (A - 1) / (2 * N * A**2)),
     ("5.7", lambda A, N, eta: eta**2 / (2 * N) * (1 / A - 1 / A**2)),
 ]
 
@@ -149,6 +150,7 @@ WRONG = [
         lambda p, r: math.log(count(p[r > 0])) / (math.log(count(p[r > 0])) + math.log(count(p[r < 1]))),
         "not the entropies themselves",
     ),
+    ("5.7", lambda step, a, n: step**2 * (a - 1) / (2 * n * a**2), "called with (A, N, eta), in this order"),
     ("5.7", lambda A, N, eta: eta**2 * (A - 1) / (N * A**2), "factor ½"),
     ("5.7", lambda A, N, eta: -(eta**2) * (A - 1) / (2 * N * A**2), "positive number"),
     ("5.7", lambda A, N, eta: eta**2 * (A - 1) / (2 * A**2), "mean of N scores"),

@@ -64,17 +64,20 @@ RIGHT = {
     "6.1": [
         [[-0.25, 0.1, 0.15], [-0.3, 0.4, -0.1], [-0.12, 0.16, -0.04]],
         np.array([[-0.25, 0.1, 0.15], [-0.3, 0.4, -0.1], [-0.12, 0.16, -0.04]]),
+        [torch.tensor([-0.25, 0.1, 0.15]), np.array([-0.3, 0.4, -0.1]), torch.tensor([-0.12, 0.16, -0.04])],
     ],
     "6.2": [0.806, torch.tensor(0.8057)],
     "6.3": [0.0795, 0.08, 19 / 239, 0.0475 / (0.0475 + 0.55)],
     "6.4": [
         lambda p, G: (1 - p) ** (G - 1),
+        lambda G, p: (1 - p) ** (G - 1),
         lambda p, G: math.exp((G - 1) * math.log(1 - p)),
         lambda p, G: 1 - sum(math.comb(G - 1, j) * p**j * (1 - p) ** (G - 1 - j) for j in range(1, G)),
     ],
-    "6.5": [teams, walder],
+    "6.5": [teams, walder, lambda rewards, k: teams(rewards, k).numpy()],
     "6.6": [
         [[0.51, 0.01, 0.48], [0.005, 0.99, 0.005], [1, 1, 0]],
+        torch.tensor([[0.51, 0.01, 0.48], [0.005, 0.99, 0.005], [1, 1, 0]]),
         (torch.tensor([0.48, 0.005, 0.515]), torch.tensor([0.01, 0.98, 0.01]), torch.tensor([0.0, 1.0, 1.0])),
     ],
     "6.7": [minority],
@@ -82,6 +85,8 @@ RIGHT = {
 
 WRONG = {
     "6.1": [
+        ([[-0.3, 0.4, -0.1], [-0.25, 0.1, 0.15], [-0.12, 0.16, -0.04]], "in another order"),
+        ([torch.zeros(3), torch.zeros(2), torch.zeros(3)], "different shapes"),
         ([[-0.25, 0.1, 0.15], [-0.3, 0.4, -0.1], [-0.15, 0.2, -0.05]], "2/5, not one half"),
         ([[-0.25, 0.1, 0.15], [-0.3, 0.4, -0.1], [-0.3, 0.4, -0.1]], "counted in Z"),
         ([[-0.25, 0.1, 0.15], [-0.3, 0.4, -0.1], [-0.18, 0.24, -0.06]], "not that of the model's"),
@@ -101,7 +106,7 @@ WRONG = {
         (0.5, "own weight is missing"),
         (0.7508, "both sides"),
         (0.7114, "two terms"),
-        (1.0, "turned around"),
+        (1.0, "is the sign of log π turned around?"),
         (0.81, "give three"),
         (0.58, "not the exact value"),
     ],

@@ -17,11 +17,15 @@ Function = Callable[..., Any]
 
 ALIASES = {
     "rewards": ("reward", "returns", "return_", "rs", "r", "R"),
-    "log_prob": ("log_probs", "logprob", "logprobs", "logp", "logps", "log_pi", "lp"),
+    "log_prob": ("log_probs", "logprob", "logprobs", "logp", "logps", "log_pi", "lp", "per_token_logps"),
     "behavior_log_prob": ("behavior_log_probs", "old_log_prob", "old_log_probs", "old_logp", "logq", "log_q"),
-    "probs": ("prob", "pi", "p"),
+    "probs": ("prob", "pi", "p", "policy"),
+    "logits": ("theta", "logit", "z"),
     "actions": ("action", "answers", "drawn", "a"),
-    "mask": ("masks", "m"),
+    "mask": ("masks", "m", "completion_mask", "token_mask"),
+    "tau": ("threshold", "cutoff", "t"),
+    "beta": ("temperature", "temp"),
+    "eps": ("epsilon",),
 }
 """Other names under which a reader may ask for an input."""
 
@@ -65,22 +69,34 @@ def where(case: Case) -> str:
     return f"{size}, {case.kind}" if case.kind else size
 
 
+def parameters(answer: Function) -> list[inspect.Parameter] | None:
+    """What a function, or a module's ``forward``, asks for by name; ``None`` where its signature is unknown."""
+    try:
+        asked = inspect.signature(answer.forward if isinstance(answer, torch.nn.Module) else answer).parameters
+    except (TypeError, ValueError):
+        return None
+    return [p for p in asked.values() if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
+
+
+def required(answer: Function) -> list[str]:
+    """The names of the parameters without a default."""
+    return [p.name for p in parameters(answer) or [] if p.default is p.empty]
+
+
 def arguments(answer: Function, names: Sequence[str]) -> list[str] | None:
     """The input that each parameter of a function stands for, in order; ``None`` where its signature is unknown.
 
     Parameters that have an input's name, or an alias of it, get that input; the other inputs go to the remaining
     parameters in order.
     """
-    try:
-        parameters = list(inspect.signature(answer).parameters.values())
-    except (TypeError, ValueError):
+    asked = parameters(answer)
+    if asked is None or any(p.kind is p.POSITIONAL_ONLY for p in asked):
         return None
-    if any(p.kind is not p.POSITIONAL_OR_KEYWORD for p in parameters):
-        return None
-    by_name = {p.name: n for n in names for p in parameters if p.name == n or p.name in ALIASES.get(n, ())}
+    asked = [p for p in asked if p.kind is p.POSITIONAL_OR_KEYWORD]
+    by_name = {p.name: n for n in names for p in asked if p.name == n or p.name in ALIASES.get(n, ())}
     rest = [n for n in names if n not in by_name.values()]
     order: list[str] = []
-    for p in parameters:
+    for p in asked:
         if p.name in by_name:
             order.append(by_name[p.name])
         elif rest:
@@ -104,7 +120,7 @@ def call(answer: Function, case: Case, names: Sequence[str], **leaves: Tensor) -
     """
     before = {n: leaves.get(n, case.fields[n]) for n in names}
     given = {n: x.clone() if isinstance(x, Tensor) else x for n, x in before.items()}
-    wants_batch = "batch" not in names and _required(answer) == ["batch"]
+    wants_batch = "batch" not in names and required(answer) == ["batch"]
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -117,13 +133,6 @@ def call(answer: Function, case: Case, names: Sequence[str], **leaves: Tensor) -
         if isinstance(x, Tensor) and not x.requires_grad and not torch.equal(x.nan_to_num(), before[name].nan_to_num()):
             raise Mistake(f"your function changes {name} in place, so that others get other numbers: work on a copy.")
     return out
-
-
-def _required(answer: Function) -> list[str]:
-    try:
-        return [p.name for p in inspect.signature(answer).parameters.values() if p.default is p.empty]
-    except (TypeError, ValueError):
-        return []
 
 
 def _raised(error: Exception, case: Case, names: Sequence[str]) -> str:

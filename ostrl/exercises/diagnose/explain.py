@@ -42,7 +42,7 @@ def explain(door: Door, answer: Function, rights: Sequence[Function], triples: S
     more: list[str] = []
     if there is None:
         more += itertools.islice(facts.properties(door, answer, right, ordinary), 2)
-        more.append(facts.smallest(some))
+        more.append(facts.smallest(some, door.inputs))
     return sentence(door, near, there, some, average, more)
 
 

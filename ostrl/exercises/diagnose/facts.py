@@ -58,9 +58,10 @@ def on_average(door: Door, answer: Function, right: Function, like: Case) -> lis
     if _cosine(good, truth) < 1 - 1e-6:
         return []
     if float((mine - truth).norm()) < 1e-6 * float(truth.norm()):
+        size = "batches of 4" if like.flat else "groups of 3"
         same = math.isclose(my_noise, noise, rel_tol=1e-6)
         variance = "its variance" if same else f"{my_noise / noise:.3g} times its variance"
-        return [f"{UNBIASED} ({variance})"]
+        return [f"{UNBIASED} ({variance} on a problem of three answers, in {size})"]
     if float(mine.norm()) < 1e-9:
         return ["zero on average"]
     cosine = _cosine(mine, truth)
@@ -130,6 +131,11 @@ def properties(door: Door, answer: Function, right: Function, base: Triple) -> I
     def with_rewards(x: Tensor) -> Case:
         return case.with_fields(rewards=x.reshape(case.fields["rewards"].shape))
 
+    for setting, sign in (("tau", "τ"), ("beta", "β"), ("k", "k")):
+        if setting in door.inputs:
+            mine, good = react(case.with_fields(**{setting: case.fields[setting] + 1}))
+            if still(mine) and not still(good):
+                yield f"{sign} makes no difference to yours: is it ignored?"
     if door.name == "estimator":
         if still(want.sum()) and not still(got.sum()):
             yield f"the entries of a softmax's gradient add up to 0, yours to {float(got.sum()):.3g} (is π subtracted?)"
@@ -186,11 +192,12 @@ def properties(door: Door, answer: Function, right: Function, base: Triple) -> I
         yield f"raising a return by 1 changes its answer's weight by {float(mine):.3g}, and should by {float(good):.3g}"
 
 
-def smallest(triples: Sequence[Triple]) -> str:
+def smallest(triples: Sequence[Triple], inputs: Sequence[str] = ()) -> str:
     """The smallest batch on which the outputs differ; of answers with tokens, the first that differs."""
     wrong = [t for t in triples if not close(t[1], t[2], t[0])]
     case, got, want = min(wrong, key=lambda t: ("far" in t[0].kind, t[0].rewards.numel(), t[1].numel()))
     given = f"with returns {numbers(case.rewards)}"
+    given += f" and τ = {case.fields['tau']:.3f}" if "tau" in inputs else ""
     if got.ndim == 1:
         given += f" for the answers {case.fields['actions'].reshape(case.rewards.shape).tolist()}"
     if got.ndim == 3:

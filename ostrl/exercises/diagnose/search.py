@@ -64,7 +64,10 @@ class Match:
     cost: float
 
 
-BUDGET = 8000
+FREQUENT = (("baseline", "spread"), ("spread", "eps"), ("tokens", "normalizer"), ("baseline", "normalizer"))
+"""Pairs of parts that often go wrong together."""
+
+BUDGET = 6000
 """After how many points a search for two changes ends; it counts, so that it finds the same on every machine."""
 
 
@@ -131,11 +134,11 @@ def changes_from(near: Point, door: Door) -> Changes:
 
 
 def neighbors(near: Point, changes: Changes, depth: int) -> Iterator[tuple[int, Point]]:
-    """All points that differ by at most ``depth`` changes, nearest first; at a distance, parts with few options first."""
+    """All points that differ by at most ``depth`` changes, nearest first, and of pairs the frequent ones."""
     for distance in range(depth + 1):
         together = list(itertools.combinations([name for name, some in changes.items() if some], distance))
         if distance > 1:
-            together.sort(key=lambda names: math.prod(len(changes[name]) for name in names))
+            together.sort(key=lambda some: 0 if some in FREQUENT else math.prod(len(changes[name]) for name in some))
         for names in together:
             for picked in itertools.product(*(changes[name] for name in names)):
                 yield distance, dict(itertools.chain(near.items(), *(change.items() for change in picked)))
@@ -155,6 +158,7 @@ def locate(outputs: Outputs, door: Door, near: Point, depth: int) -> Match | Non
         rough = factor_of(got, output(point, case, door), case, loose=3e3)  # so loose that no ε matters
         if rough is None or math.isnan(rough):
             continue
+        spent += len(outputs)
         new_spread = near["spread"] == scaling.NOTHING != point["spread"]
         for eps in scaling.EPSILONS if new_spread else [point["eps"]]:
             match = _leftover(outputs, door, {**point, "eps": eps}, distance)

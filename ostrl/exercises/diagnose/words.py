@@ -69,16 +69,25 @@ def sentence(
         if right != there.point[part] and not (part == "eps" and near["spread"] == scaling.NOTHING)
     ]
     if there.turned:
-        uphill = "is the loss's minus sign missing, or there twice (an optimizer goes downhill)"
+        uphill = "is the loss's minus sign missing, or there twice (an optimizer goes downhill), or the ratio inverted"
         questions.append(uphill if door.name == "loss" else "is a sign turned around")
     if there.factor != "1":
-        questions.append(f"is there a factor of {there.factor} too many")
+        questions.append(f"is there a factor of {there.factor} too many{_hard_coded(there.factor)}")
     if triples[0][0].flat:
         questions = [q.replace("whole group", "batch").replace("of the group", "of the batch") for q in questions]
     fact = seen(triples)
     if average:
         fact = average[0] if average[0].startswith(UNBIASED) else f"{fact} ({average[0]})"
     return f"{fact}: {', and '.join(questions)}?"
+
+
+def _hard_coded(factor: str) -> str:
+    """A number times ``1 - 1/G`` is what remains of ``G/(G - 1)`` with a number in the place of G."""
+    number, _, rest = factor.partition(" times ")
+    if rest != "1 - 1/G":
+        return ""
+    size = round(float(number) / (float(number) - 1)) if float(number) > 1 else 0
+    return f" (is G = {size} hard-coded)" if size > 1 and abs(size / (size - 1) - float(number)) < 1e-3 else ""
 
 
 def _question(part: str, right: str, mine: str) -> str:
