@@ -48,3 +48,10 @@ def test_wrong_arguments():
         exact.filtered(PROBS, GRADES[0][:4], 0.0)
     with pytest.raises(ValueError, match="answers along their last dimension"):
         exact.filtered(torch.tensor(1.0), torch.tensor(1.0), 0.0)
+
+
+def test_best_of_n_prompt_by_prompt():
+    probs = torch.stack([PROBS, PROBS.flip(0)])
+    rewards = torch.stack([GRADES[0], GRADES[1]])
+    want = torch.stack([exact.best_of_n(p, r, 3) for p, r in zip(probs, rewards, strict=True)])
+    torch.testing.assert_close(exact.best_of_n(probs, rewards, 3), want, rtol=0, atol=1e-15)
