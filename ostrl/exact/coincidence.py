@@ -2,29 +2,35 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 
 import torch
 from torch import Tensor
 
+from ostrl.batch import Batch
 from ostrl.estimates import coefficients
 from ostrl.exact.enumeration import moments
 from ostrl.exact.problems import Problem
+from ostrl.labeling import Labeler
 from ostrl.methods import METHODS, Method
 
 _SIZES = (5, 7)  # prompts of the batches on which methods are compared: a factor of B shows as 5, then 7
 _TOLERANCE = 1e-9
 
 
-def coincides(method: Method, problems: list[Problem], group_size: int) -> str:
+def coincides(
+    method: Method, means: list[Tensor], problems: list[Problem], group_size: int, num_prompts: int
+) -> str:
     """The row of ``METHODS`` with the same w/Z, up to a factor, on random batches from every problem, in words.
 
     ``"rloo"``, ``"0.75 x rloo"``, ``"nearly grpo (within 0.02 %)"``, or ``""`` where there is none. Of several rows
     that it is a multiple of, the one is named whose factor has a meaning, such as B·G for a forgotten mean. What
-    random batches suggest is checked on the exact means: a rare group may tell two methods apart.
+    random batches suggest is checked on the exact means, those of the method on each problem being given: a rare group
+    may tell two methods apart.
     """
-    mine = [_samples(method, problems, group_size, size) for size in _SIZES]
+    piles = {size: [_pile(problem.labeled(method).label, problem, group_size, size) for problem in problems]
+             for size in _SIZES}  # fmt: skip
+    mine = _on(method, piles)
     if not any(bool(part.any()) for part in mine[0]):
         return ""
     slots = method.label.sources(group_size)
@@ -32,14 +38,13 @@ def coincides(method: Method, problems: list[Problem], group_size: int) -> str:
     for row in METHODS.values():
         if row.label.sources(group_size) != slots:
             continue
-        row = dataclasses.replace(row, label=method.label)
         try:
-            theirs = [_samples(row, problems, group_size, size) for size in _SIZES]
+            fits = [_fit(m, t) for m, t in zip(mine, _on(row, piles), strict=True)]
         except ValueError:  # a row that has no estimate for groups of this size
             continue
-        fits = [_fit(m, t) for m, t in zip(mine, theirs, strict=True)]
         factors, off = [fit[0] for fit in fits], max(fit[1] for fit in fits)
-        if off > 0.02 or not _same_means(method, row, problems, group_size, max(10 * off, _TOLERANCE)):
+        tolerance = max(10 * off, _TOLERANCE)
+        if off > 0.02 or not _same_means(means, row, problems, group_size, num_prompts, tolerance):
             continue
         times, meant = _factor(factors, group_size)
         if off < _TOLERANCE and not times:
@@ -53,15 +58,15 @@ def coincides(method: Method, problems: list[Problem], group_size: int) -> str:
     return min(found, key=lambda match: match[:3])[3] if found else ""
 
 
-def _samples(method: Method, problems: list[Problem], group_size: int, num_prompts: int) -> list[Tensor]:
-    """``w / Z`` on the same random batches, problem by problem."""
-    parts = []
-    for problem in problems:
-        generator = torch.Generator(problem.task.rewards.device).manual_seed(0)
-        label = problem.labeled(method).label
-        pile = label.sample(problem.policy, problem.task, 32 * num_prompts, group_size, generator)
-        parts.append(coefficients(problem.labeled(method), pile, num_prompts).flatten().double().cpu())
-    return parts
+def _pile(label: Labeler, problem: Problem, group_size: int, num_prompts: int) -> Batch:
+    """The random batches of one problem, the same for every method."""
+    generator = torch.Generator(problem.task.rewards.device).manual_seed(0)
+    return label.sample(problem.policy, problem.task, 32 * num_prompts, group_size, generator)
+
+
+def _on(method: Method, piles: dict[int, list[Batch]]) -> list[list[Tensor]]:
+    """``w / Z`` on the random batches: size by size, and problem by problem."""
+    return [[coefficients(method, pile, size).flatten().double().cpu() for pile in row] for size, row in piles.items()]
 
 
 def _fit(mine: list[Tensor], theirs: list[Tensor]) -> tuple[float, float]:
@@ -73,16 +78,15 @@ def _fit(mine: list[Tensor], theirs: list[Tensor]) -> tuple[float, float]:
     return factor, max(float((m - factor * t).abs().max() / m.abs().max()) for m, t in pairs)
 
 
-def _same_means(method: Method, row: Method, problems: list[Problem], group_size: int, tolerance: float) -> bool:
-    """Whether the exact means are multiples of each other, with one factor for all problems."""
+def _same_means(
+    means: list[Tensor], row: Method, problems: list[Problem], group_size: int, num_prompts: int, tolerance: float
+) -> bool:
+    """Whether the exact means are those of the row times one factor for all problems."""
     pairs = []
-    for problem in problems:
-        means = [
-            moments(problem.labeled(m), problem.policy, problem.task, group_size, covariance=False).mean.double().cpu()
-            for m in (method, row)
-        ]
+    for mine, problem in zip(means, problems, strict=True):
+        found = moments(row, problem.policy, problem.task, group_size, num_prompts, covariance=False)
         scale = float(problem.task.rewards.abs().max())
-        pairs.append((means[0], means[1], max(scale, float(means[1].norm()))))
+        pairs.append((mine.double().cpu(), found.mean.double().cpu(), max(scale, float(found.mean.norm()))))
     square = sum(float(t @ t) / unit**2 for _, t, unit in pairs)
     factor = sum(float(m @ t) / unit**2 for m, t, unit in pairs) / square if square > 0 else 1.0
     return all(float((m - factor * t).norm()) <= tolerance * max(1.0, abs(factor)) * unit for m, t, unit in pairs)

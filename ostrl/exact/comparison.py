@@ -286,7 +286,9 @@ def _row(method: Method, problems: list[Problem], group_size: int, num_prompts: 
             snr=signal**2 / noise if noise > flat**2 else (math.inf if signal else math.nan),
         )
     pulled = omega(method, torch.tensor(SUCCESS_RATES, dtype=torch.float64), group_size)
-    return Row(method, entries, tuple(pulled.tolist()), coincides(method, problems, group_size), slack)
+    means = [entries[problem.name].mean for problem in problems]
+    same_as = coincides(method, means, problems, group_size, num_prompts)
+    return Row(method, entries, tuple(pulled.tolist()), same_as, slack)
 
 
 def _number(x: float) -> str:
