@@ -15,6 +15,7 @@ import torch
 import traitlets
 
 from ostrl.policies import CategoricalPolicy
+from ostrl.tasks import TableTask
 
 try:
     import anywidget
@@ -169,6 +170,19 @@ class LiveFigure(anywidget.AnyWidget):
         return data, metadata
 
 
-def policy_of(probs: Sequence[float]) -> CategoricalPolicy:
-    """The softmax policy with these probabilities."""
-    return CategoricalPolicy(torch.tensor([probs], dtype=torch.float64).log())
+class OnePrompt(traitlets.HasTraits):
+    """What is on show where one prompt has three answers: a policy, and the teacher's grades."""
+
+    probs = Distribution([0.6, 0.3, 0.1], open=True).tag(sync=True)
+    rewards = Numbers([0.0, 1.0, 0.0]).tag(sync=True)
+    answers = Names(["Sydney", "Canberra", "Melbourne"]).tag(sync=True)
+
+    @property
+    def policy(self) -> CategoricalPolicy:
+        """The policy on show, for :mod:`ostrl.exact`."""
+        return CategoricalPolicy(torch.tensor([self.probs], dtype=torch.float64).log())
+
+    @property
+    def task(self) -> TableTask:
+        """The task on show."""
+        return TableTask(torch.tensor([self.rewards], dtype=torch.float64))

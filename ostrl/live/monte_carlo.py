@@ -9,16 +9,14 @@ import traitlets
 
 from ostrl import exact, methods
 from ostrl.exact import Moments
-from ostrl.live.figure import Choice, Distribution, LiveFigure, Names, Number, Numbers, bundle, policy_of
+from ostrl.live.figure import Choice, LiveFigure, Number, OnePrompt, bundle
 from ostrl.methods import Method
-from ostrl.policies import CategoricalPolicy
-from ostrl.tasks import TableTask
 
 BASELINES = ("none", "constant", "mean", "optimal", "leave_one_out", "group_mean")
 _FROM_GROUP = ("leave_one_out", "group_mean")
 
 
-class Experiment(traitlets.HasTraits):
+class Experiment(OnePrompt):
     """One prompt, three answers, and an estimate of the gradient from N of them: what is to be repeated.
 
     Args:
@@ -37,9 +35,6 @@ class Experiment(traitlets.HasTraits):
         ValueError: for a baseline that is computed from the group and a group of one, besides what every figure raises.
     """
 
-    probs = Distribution([0.6, 0.3, 0.1], open=True).tag(sync=True)
-    rewards = Numbers([0.0, 1.0, 0.0]).tag(sync=True)
-    answers = Names(["Sydney", "Canberra", "Melbourne"]).tag(sync=True)
     size = Number(16, 1, 1000, whole=True).tag(sync=True)
     baseline = Choice(BASELINES, "none").tag(sync=True)
     constant = Number(0.5).tag(sync=True)
@@ -52,16 +47,6 @@ class Experiment(traitlets.HasTraits):
         if new["size"] < 2 and new["baseline"] in _FROM_GROUP:
             raise ValueError(f"size must be at least 2 for baseline {new['baseline']!r}, got {new['size']}")
         return proposal["value"]
-
-    @property
-    def policy(self) -> CategoricalPolicy:
-        """The policy on show, for :mod:`ostrl.exact`."""
-        return policy_of(self.probs)
-
-    @property
-    def task(self) -> TableTask:
-        """The task on show."""
-        return TableTask(torch.tensor([self.rewards], dtype=torch.float64))
 
     @property
     def method(self) -> Method:

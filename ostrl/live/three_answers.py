@@ -6,8 +6,7 @@ from typing import Any
 
 import torch
 
-from ostrl.live.figure import Choice, Distribution, LiveFigure, Names, Number, Numbers, bundle, policy_of
-from ostrl.policies import CategoricalPolicy
+from ostrl.live.figure import Choice, Distribution, LiveFigure, Number, OnePrompt, bundle
 from ostrl.tasks import TableTask
 
 LABELS = ("on_policy", "demonstrations", "mixture", "frozen")
@@ -39,7 +38,7 @@ ROWS = {
 """The rows of the table of methods, as the three answers that make them."""
 
 
-class ThreeAnswers(LiveFigure):
+class ThreeAnswers(LiveFigure, OnePrompt):
     """Choose the three answers and see the mean gradient of that method, exactly, beside the gradient of J.
 
     One prompt, G labels. ``labels``, ``weight`` and ``normalizer`` are named as in :mod:`ostrl.labeling`,
@@ -66,11 +65,8 @@ class ThreeAnswers(LiveFigure):
     """
 
     _esm = bundle("three_answers.mjs")
-    probs = Distribution([0.6, 0.3, 0.1], open=True).tag(sync=True)
     start = Distribution([0.6, 0.3, 0.1], open=True).tag(sync=True)
-    rewards = Numbers([0.0, 1.0, 0.0]).tag(sync=True)
     demonstrators = Distribution([0.1, 0.7, 0.2]).tag(sync=True)
-    answers = Names(["Sydney", "Canberra", "Melbourne"]).tag(sync=True)
     group_size = Number(4, 2, 8, whole=True).tag(sync=True)
     labels = Choice(LABELS, "on_policy").tag(sync=True)
     weight = Choice(WEIGHTS, "reward").tag(sync=True)
@@ -90,11 +86,6 @@ class ThreeAnswers(LiveFigure):
         super().__init__(**values)
         if "start" not in values:
             self.start = self.probs
-
-    @property
-    def policy(self) -> CategoricalPolicy:
-        """The policy on show, for :mod:`ostrl.exact`."""
-        return policy_of(self.probs)
 
     @property
     def task(self) -> TableTask:
