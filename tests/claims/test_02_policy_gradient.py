@@ -7,15 +7,9 @@ are integrated by Runge–Kutta steps with error control. ``ostrl`` is compared 
 import numpy as np
 import pytest
 import torch
+from listing import H, integrate, softmax
 
 import ostrl
-
-H = 1e-30
-
-
-def softmax(z):
-    e = np.exp(z)
-    return e / e.sum(-1, keepdims=True)
 
 
 def table(theta):
@@ -69,28 +63,6 @@ def scores(probs, theta):
 def expected(pi, values, p):
     """The average over prompts and over answers of positive probability."""
     return sum(p[o] * pi[o, a] * values[o, a] for o in range(3) for a in range(4) if pi[o, a] > 0)
-
-
-def integrate(velocity, start, times, tolerance=1e-13):
-    def step(z, h):
-        k1 = velocity(z)
-        k2 = velocity(z + h / 2 * k1)
-        k3 = velocity(z + h / 2 * k2)
-        k4 = velocity(z + h * k3)
-        return z + h / 6 * (k1 + 2 * k2 + 2 * k3 + k4)
-
-    states, z, now, h = [], np.asarray(start, float), 0.0, 1e-3
-    for end in times:
-        while now < end:
-            last = h >= end - now
-            h = end - now if last else h
-            whole, halves = step(z, h), step(step(z, h / 2), h / 2)
-            error = np.abs(whole - halves).max() / 15
-            if error <= tolerance:
-                z, now = halves, end if last else now + h
-            h *= min(4.0, max(0.2, 0.9 * (tolerance / (error + 1e-300)) ** 0.2))
-        states.append(z)
-    return np.stack(states)
 
 
 def slope(z, r):

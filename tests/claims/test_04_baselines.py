@@ -10,39 +10,13 @@ import math
 import numpy as np
 import pytest
 import torch
+from listing import TABLES, jacobian, own_logits, softmax
 
 import ostrl
 from ostrl import exact, weighting
 
-H = 1e-30
-FEATURES = np.random.default_rng(7).normal(size=(2, 2))
-
-
-def softmax(z):
-    e = np.exp(z)
-    return e / e.sum(-1, keepdims=True)
-
-
-def own_logits(theta):
-    """Two prompts with three answers and logits of their own."""
-    return softmax(theta.reshape(2, 3))
-
-
-def network(theta):
-    """Two prompts whose three logits come from one small network."""
-    w, v = theta[:8].reshape(2, 4), theta[8:].reshape(4, 3)
-    return softmax(np.tanh(FEATURES @ w) @ v)
-
-
-def jacobian(f, theta):
-    """∂f/∂θ, the parameter's index last."""
-    steps = theta[:, None] + 1j * H * np.eye(len(theta))
-    return np.stack([f(steps[:, k]).imag / H for k in range(len(theta))], axis=-1)
-
-
 GRADED = np.array([[1.0, -0.5, 2.0], [0.0, 1.0, 0.25]])
 BINARY = np.array([[0.0, 1.0, 1.0], [1.0, 0.0, 0.0]])
-TABLES = [pytest.param(own_logits, 6, id="own logits"), pytest.param(network, 20, id="network")]
 
 
 class Problem:

@@ -11,31 +11,14 @@ import math
 import numpy as np
 import pytest
 import torch
+from listing import FEATURES, H, network, own_logits, softmax
 
 import ostrl
 from ostrl.batch import SELF, Batch
 
-H = 1e-30
-FEATURES = np.random.default_rng(7).normal(size=(2, 2))
 PROMPTS = np.array([0.3, 0.7])
 RETURNS = np.array([[1.0, -0.5, 2.0], [0.0, 1.0, 0.25]])
 LENGTHS = np.array([[1.0, 3.0, 2.0], [2.0, 1.0, 4.0]])
-
-
-def softmax(z):
-    e = np.exp(z)
-    return e / e.sum(-1, keepdims=True)
-
-
-def own_logits(theta):
-    """Two prompts with three answers and logits of their own."""
-    return softmax(theta[:6].reshape(2, 3))
-
-
-def network(theta):
-    """Two prompts whose three logits come from one small network."""
-    w, v = theta[:8].reshape(2, 4), theta[8:20].reshape(4, 3)
-    return softmax(np.tanh(FEATURES @ w) @ v)
 
 
 def slope(f, theta):

@@ -6,6 +6,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from listing import integrate
 
 import ostrl
 from ostrl import METHODS, exact
@@ -52,28 +53,6 @@ def slope(function, z, turn=1e-5):
 
 def climb(pi, r):
     return pi * (r - (pi * r).sum(-1, keepdims=True))
-
-
-def integrate(velocity, start, times, tolerance=1e-11):
-    def step(z, h):
-        k1 = velocity(z)
-        k2 = velocity(z + h / 2 * k1)
-        k3 = velocity(z + h / 2 * k2)
-        k4 = velocity(z + h * k3)
-        return z + h / 6 * (k1 + 2 * k2 + 2 * k3 + k4)
-
-    states, z, now, h = [], np.asarray(start, float), 0.0, 1e-3
-    for end in times:
-        while now < end:
-            last = h >= end - now
-            h = end - now if last else h
-            whole, halves = step(z, h), step(step(z, h / 2), h / 2)
-            error = np.abs(whole - halves).max() / 15
-            if error <= tolerance:
-                z, now = halves, end if last else now + h
-            h *= min(4.0, max(0.2, 0.9 * (tolerance / (error + 1e-300)) ** 0.2))
-        states.append(z)
-    return np.stack(states)
 
 
 def kl(h, pi):
