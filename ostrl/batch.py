@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -15,6 +15,16 @@ from ostrl import checks
 
 SELF, DEMONSTRATOR, OLD = 0, 1, 2
 """Who wrote a label: the policy being trained, a demonstrator (a person or a stronger model), an old policy."""
+
+
+class Answers(NamedTuple):
+    """What a language model writes: token ids ``[B, G, T]``, and which of them count, ``[B, G, T]``.
+
+    The mask holds every answer's tokens up to and with its first end token.
+    """
+
+    actions: Int[Tensor, "B G T"]
+    mask: Bool[Tensor, "B G T"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,7 +41,7 @@ class Batch:
         rewards: the teacher's grades, ``[B, G]``.
         source: who wrote each label, ``[B, G]``: ``SELF``, ``DEMONSTRATOR`` or ``OLD``.
         log_prob: log-probability (nats) of each label under the policy being trained.
-        behavior_log_prob: the same under whoever wrote the label.
+        behavior_log_prob: the same under whoever wrote the label; NaN on demonstrators' labels where it is not known.
         ref_log_prob: the same under a reference policy, or ``None``.
         mask: ``[B, G, T]``, or ``None`` for tables.
 
@@ -91,6 +101,9 @@ class Batch:
                 checks.no_graph(f"Batch.{name}", x)
                 checks.same_device(f"Batch.{name}", x, "Batch.rewards", rewards)
                 bad = x.isnan() if self.mask is None else x.isnan() & self.mask
+                if name == "behavior_log_prob":  # with which probability a person would have written it is not known
+                    known = source != DEMONSTRATOR
+                    bad = bad & (known if bad.ndim == 2 else known.unsqueeze(-1))
                 if not checks.holds(~bad):
                     raise ValueError(f"Batch.{name} must not be NaN, got {int(bad.sum())} of {x.numel()}")
 
@@ -101,11 +114,15 @@ class Policy(Protocol):
     def parameters(self) -> Iterator[Parameter]:
         """The parameters that training moves."""
 
-    def sample(self, prompts: Any, group_size: int, generator: torch.Generator) -> Tensor:
-        """Draw ``group_size`` answers to each prompt: ``[B, G]`` indices or ``[B, G, T]`` tokens."""
+    def sample(self, prompts: Any, group_size: int, generator: torch.Generator) -> Any:
+        """Draw ``group_size`` answers to each prompt: ``[B, G]`` indices, or :class:`Answers` in tokens."""
 
-    def log_prob(self, prompts: Any, actions: Tensor) -> Tensor:
-        """Log-probability (nats) of the answers, in their shape, with a graph."""
+    @property
+    def log_prob(self) -> Callable[..., Tensor]:
+        """``log_prob(prompts, actions)`` or, in tokens, ``log_prob(prompts, actions, mask)``.
+
+        Log-probability (nats) of the answers, in their shape, with a graph.
+        """
 
 
 class Task(Protocol):
@@ -117,11 +134,16 @@ class Task(Protocol):
     def sample_prompts(self, batch_size: int, generator: torch.Generator) -> Any:
         """Draw prompts from P(o)."""
 
-    def reward(self, prompts: Any, actions: Tensor) -> Float[Tensor, "B G"]:
-        """Grade the answers."""
+    def reward(self, prompts: Any, actions: Any) -> Float[Tensor, "B G"]:
+        """Grade the answers: indices, or texts."""
 
-    def demonstrate(self, prompts: Any, group_size: int, generator: torch.Generator) -> Tensor:
-        """Draw ``group_size`` of the demonstrators' answers to each prompt."""
+    def demonstrate(self, prompts: Any, group_size: int, generator: torch.Generator) -> Any:
+        """Draw ``group_size`` of the demonstrators' answers to each prompt: indices, or texts."""
 
     def demonstration_log_prob(self, prompts: Any, actions: Tensor) -> Tensor:
         """Log-probability (nats) of answers under the demonstrators, in their shape."""
+
+
+def score(policy: Policy, prompts: Any, actions: Tensor, mask: Tensor | None) -> Tensor:
+    """Log-probability (nats) of answers under a policy, whether it writes answers whole or in tokens."""
+    return policy.log_prob(prompts, actions) if mask is None else policy.log_prob(prompts, actions, mask)

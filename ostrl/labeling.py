@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from ostrl import checks
-from ostrl.batch import DEMONSTRATOR, SELF, Batch, Policy, Task
+from ostrl.batch import DEMONSTRATOR, OLD, SELF, Batch, Policy, Task, score
 from ostrl.policies import TablePolicy
 from ostrl.tasks import TableTask
 
@@ -74,38 +74,74 @@ class Labeler:
         task.check_policy(policy)
         slots = self.sources(group_size)
         prompts = task.sample_prompts(batch_size, generator)
-        writers = {SELF: policy.sample, DEMONSTRATOR: task.demonstrate}
         sources = list(dict.fromkeys(slots))
-        written = torch.cat([writers[source](prompts, slots.count(source), generator) for source in sources], dim=1)
+        written = [_written(policy, task, source, prompts, slots.count(source), generator) for source in sources]
         # Columns stand source by source; put each where its slot is.
-        order = sorted(range(group_size), key=lambda slot: sources.index(slots[slot]))
-        actions = torch.empty_like(written)
-        actions[:, order] = written
-        return self.batch(policy, task, prompts, actions)
+        columns = sorted(range(group_size), key=lambda slot: sources.index(slots[slot]))
+        order = torch.tensor(columns, device=written[0].actions.device).argsort()
+        actions = _side_by_side([part.actions for part in written])[:, order]
+        if written[0].mask is None:
+            return self.batch(policy, task, prompts, actions)
+        return self.batch(policy, task, prompts, actions, _side_by_side([part.mask for part in written])[:, order])
 
-    def batch(self, policy: Policy, task: Task, prompts: Any, actions: Tensor) -> Batch:
-        """Grade given answers and say how likely they were, as if this labeler had written them."""
+    def batch(self, policy: Policy, task: Task, prompts: Any, actions: Tensor, mask: Tensor | None = None) -> Batch:
+        """Grade given answers and say how likely they were, as if this labeler had written them.
+
+        Args:
+            policy: the one that is trained.
+            task: who grades.
+            prompts: B prompts.
+            actions: ``[B, G]`` indices, or ``[B, G, T]`` tokens.
+            mask: which tokens count, for answers in tokens.
+        """
         if checks.integer("actions", actions, "answers").ndim < 2:
             raise ValueError(f"actions must have shape [B, G] or [B, G, T], got {checks.shape_of(actions)}")
         slots = torch.tensor(self.sources(actions.shape[1]), device=actions.device)
+        truncated: bool = getattr(policy, "truncated", False)
+        texts = actions if mask is None else policy.decode(actions, mask)  # type: ignore[attr-defined]
         with torch.no_grad():
-            log_prob = policy.log_prob(prompts, actions)
-        behavior = log_prob
+            log_prob = score(policy, prompts, actions, mask)
+            behavior = policy.behavior_log_prob(prompts, actions, mask) if truncated else log_prob  # type: ignore[attr-defined]
+            reference = None if self.reference is None else score(self.reference, prompts, actions, mask)
         if bool((slots == DEMONSTRATOR).any()):
-            behavior = torch.where(slots == DEMONSTRATOR, task.demonstration_log_prob(prompts, actions), log_prob)
-        reference = None
-        if self.reference is not None:
-            with torch.no_grad():
-                reference = self.reference.log_prob(prompts, actions)
+            shown = slots == DEMONSTRATOR if mask is None else (slots == DEMONSTRATOR)[:, None]
+            behavior = torch.where(shown, task.demonstration_log_prob(prompts, actions), behavior)
+        if truncated:  # the policy's own answers come from another distribution than the policy
+            slots = torch.where(slots == SELF, OLD, slots)
         return Batch(
             prompts=prompts,
             actions=actions,
-            rewards=task.reward(prompts, actions),
+            rewards=task.reward(prompts, texts).to(log_prob),
             source=slots.expand(actions.shape[:2]),
             log_prob=log_prob,
             behavior_log_prob=behavior,
             ref_log_prob=reference,
+            mask=mask,
         )
+
+
+class _Written(NamedTuple):
+    actions: Tensor
+    mask: Tensor | None
+
+
+def _written(policy: Policy, task: Task, source: int, prompts: Any, size: int, generator: torch.Generator) -> _Written:
+    """``size`` answers to each prompt by one source, as actions and, in tokens, a mask."""
+    if source == SELF:
+        answers = policy.sample(prompts, size, generator)
+    else:
+        answers = task.demonstrate(prompts, size, generator)
+        if not isinstance(answers, Tensor):
+            answers = policy.encode(answers)  # type: ignore[attr-defined]
+    return _Written(answers, None) if isinstance(answers, Tensor) else _Written(*answers)
+
+
+def _side_by_side(parts: list[Any]) -> Tensor:
+    """Groups beside each other; answers in tokens are padded with 0 to the longest."""
+    if parts[0].ndim == 3:
+        longest = max(part.shape[2] for part in parts)
+        parts = [torch.nn.functional.pad(part, (0, longest - part.shape[2])) for part in parts]
+    return torch.cat(parts, dim=1)
 
 
 def check_task(task: object) -> None:

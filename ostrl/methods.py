@@ -23,8 +23,9 @@ class Method:
     Attributes:
         name: as in ``METHODS``.
         label: who writes the labels.
-        weigh: maps a :class:`~ostrl.batch.Batch` to weights ``[B, G]``, in the dtype of its rewards. A pure
-            function of the batch, without state or randomness: exact enumeration runs it on every batch there is.
+        weigh: maps a :class:`~ostrl.batch.Batch` to weights ``[B, G]``, in the dtype of its rewards; for answers in
+            tokens they may be ``[B, G, T]``, one a token. A pure function of the batch, without state or randomness:
+            exact enumeration runs it on every batch there is.
         normalize: maps the batch and its weights to Z, a positive number or tensor that broadcasts against the
             weights (one for each prompt is ``[B, 1]``). Pure, too.
         formula: the gradient estimate, in LaTeX.
@@ -47,11 +48,12 @@ class Method:
 
         Raises:
             TypeError: if it is not a floating-point tensor of the rewards' dtype.
-            ValueError: if it has another shape than the rewards, or is not finite.
+            ValueError: if it has another shape than the rewards (or, in tokens, the actions), or is not finite.
         """
         name = f"the weights of {self.name!r}"
         weights = checks.finite(name, self.weigh(batch))
-        checks.shape(name, weights, tuple(batch.rewards.shape), "[B, G] =")
+        if batch.mask is None or weights.shape != batch.mask.shape:
+            checks.shape(name, weights, tuple(batch.rewards.shape), "[B, G] =")
         return checks.like(name, weights, "Batch.rewards", batch.rewards)
 
 
@@ -122,32 +124,39 @@ def rloo() -> Method:
     )
 
 
-def dr_grpo() -> Method:
-    """REINFORCE with the group's mean, own sample included, as baseline."""
+def dr_grpo(constant: float = 1.0) -> Method:
+    """REINFORCE with the group's mean, own sample included, as baseline; Z is ``constant`` times the labels.
+
+    For language models Liu et al. (2025) divide by the most tokens that an answer may have, which only scales the step.
+    """
+    checks.number("constant", constant, above=0.0)
     return Method(
         "dr_grpo",
         labeling.on_policy,
         lambda batch: weighting.mean_baseline(batch.rewards),
-        surrogate.samples,
+        lambda batch, weights: constant * surrogate.samples(batch, weights),
         r"\frac{1}{BG}\sum_i \bigl(R_i - \bar R\bigr)\,\nabla\log\pi_\theta(a_i\mid o_i)",
         "Liu et al. (2025)",
         "R − group mean",
-        "B·G",
+        "B·G" if constant == 1 else f"B·G·{constant:g}",
     )
 
 
 def grpo(eps: float = 1e-4) -> Method:
-    """Group z-scores as weights; ``eps`` is added to the standard deviation."""
+    """Group z-scores as weights; ``eps`` is added to the standard deviation.
+
+    In tokens, each answer's are divided by its length, too, as in the paper.
+    """
     checks.number("eps", eps, above=0.0)
     return Method(
         "grpo",
         labeling.on_policy,
         lambda batch: weighting.group_normalized(batch.rewards, eps),
-        surrogate.samples,
+        surrogate.lengths,
         r"\frac{1}{BG}\sum_i \frac{R_i - \bar R}{\sigma_R + \varepsilon}\,\nabla\log\pi_\theta(a_i\mid o_i)",
         "Shao et al. (2024)",
         f"(R − mean)/(std + {eps:g})",
-        "B·G",
+        "B·G·length (tables: B·G)",
     )
 
 

@@ -120,3 +120,11 @@ def kept_per_prompt(batch: Batch, weights: Float[Tensor, "B G"]) -> Float[Tensor
 def tokens(batch: Batch, weights: Tensor) -> float | Float[Tensor, ""]:
     """Z = the tokens of the batch that count; for tables, whose answers are whole, the labels, B·G."""
     return float(batch.rewards.numel()) if batch.mask is None else batch.mask.sum().to(batch.rewards.dtype)
+
+
+def lengths(batch: Batch, weights: Float[Tensor, "B G"]) -> float | Float[Tensor, "B G"]:
+    """Z = B·G · (the tokens of that answer that count); for tables, whose answers are whole, the labels, B·G."""
+    if batch.mask is None:
+        return samples(batch, weights)
+    counted = batch.mask.sum(-1).clamp_min(1).to(batch.rewards.dtype)
+    return batch.rewards.numel() * counted

@@ -7,13 +7,14 @@ import dataclasses
 import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
 from ostrl import checks, labeling
-from ostrl.batch import Batch, Policy, Task
+from ostrl.batch import Batch, Policy, Task, score
 from ostrl.methods import Method
-from ostrl.surrogate import surrogate_loss
+from ostrl.surrogate import divide, surrogate_loss
 
 
 @dataclass(frozen=True)
@@ -166,14 +167,45 @@ def grow_improve(
                 optimizer.load_state_dict(copy.deepcopy(began[1]))
             for improve, method in enumerate(methods):
                 for _ in range(improve_steps):
-                    with torch.enable_grad():
-                        log_prob = policy.log_prob(batch.prompts, batch.actions)
-                        now = dataclasses.replace(batch, log_prob=log_prob.detach())
-                        weights = method.weights(now)
-                        loss = surrogate_loss(log_prob, weights, method.normalize(now, weights), batch.mask)
                     optimizer.zero_grad()
-                    loss.backward()
+                    loss = _backward(method, policy, batch)
                     optimizer.step()
-                    yield Record(next(step), loss.item(), mean_reward, batch, grow, improve)
+                    yield Record(next(step), loss, mean_reward, batch, grow, improve)
 
     return steps()
+
+
+def _backward(method: Method, policy: Policy, batch: Batch) -> float:
+    """Leave the gradient of the surrogate on the policy's parameters; returns the surrogate's value.
+
+    A policy may ask for few answers at a time (``micro_batch_size``): weights and Z come from the whole batch whatever
+    it is cut into.
+    """
+    cut: int | None = getattr(policy, "micro_batch_size", None)
+    if cut is None or cut >= batch.rewards.numel():
+        with torch.enable_grad():
+            log_prob = score(policy, batch.prompts, batch.actions, batch.mask)
+            now = dataclasses.replace(batch, log_prob=log_prob.detach())
+            weights = method.weights(now)
+            loss = surrogate_loss(log_prob, weights, method.normalize(now, weights), batch.mask)
+            loss.backward()
+        return loss.item()
+    with torch.no_grad():
+        log_prob = score(policy, batch.prompts, batch.actions, batch.mask)
+    now = dataclasses.replace(batch, log_prob=log_prob)
+    weights = method.weights(now)
+    coefficient = divide(weights, method.normalize(now, weights)).flatten(0, 1)
+    group = batch.rewards.shape[1]
+    value = 0.0
+    for start in range(0, len(coefficient), cut):
+        rows = range(start, min(start + cut, len(coefficient)))
+        part = slice(rows.start, rows.stop)
+        prompts: Any = [batch.prompts[row // group] for row in rows]
+        actions = batch.actions.flatten(0, 1)[part, None]
+        mask = None if batch.mask is None else batch.mask.flatten(0, 1)[part, None]
+        with torch.enable_grad():
+            prompts = torch.stack(prompts) if isinstance(batch.prompts, torch.Tensor) else prompts
+            loss = surrogate_loss(score(policy, prompts, actions, mask), coefficient[part, None], 1.0, mask)
+            loss.backward()
+        value += loss.item()
+    return value
