@@ -9,6 +9,7 @@ from ostrl.live.figure import LiveFigure
 from ostrl.live.monte_carlo import MonteCarlo
 from ostrl.live.objective import Objective
 from ostrl.live.omega import Omega
+from ostrl.live.samples import Samples
 from ostrl.live.three_answers import ThreeAnswers
 
-__all__ = ["LiveFigure", "MonteCarlo", "Objective", "Omega", "ThreeAnswers"]
+__all__ = ["LiveFigure", "MonteCarlo", "Objective", "Omega", "Samples", "ThreeAnswers"]
