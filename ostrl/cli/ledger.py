@@ -1,4 +1,4 @@
-"""The command ``ostrl``, for what is done from a terminal."""
+"""``ostrl ledger``: what a loss or a weighting of your own really estimates, beside rows of the table."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import argparse
 import importlib.util
 import sys
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -50,8 +50,8 @@ def function_of(place: str) -> Callable[..., Any]:
     return function
 
 
-def ledger(arguments: argparse.Namespace) -> int:
-    """``ostrl ledger``: what a loss or a weighting of your own really estimates, beside rows of the table."""
+def run(arguments: argparse.Namespace) -> int:
+    """Print the ledger; returns the exit status."""
     known = [name.strip() for name in arguments.beside.split(",") if name.strip()]
     picture = Path(arguments.plot) if arguments.plot else None
     try:
@@ -85,10 +85,8 @@ def ledger(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; returns its exit status."""
-    parser = argparse.ArgumentParser(prog="ostrl", description="One-step reinforcement learning, exactly.")
-    commands = parser.add_subparsers(required=True, metavar="command")
+def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the command to a parser."""
     command = commands.add_parser(
         "ledger",
         help="what a loss of your own really estimates",
@@ -106,11 +104,4 @@ def main(arguments: Sequence[str] | None = None) -> int:
     option("--labels", choices=LABELS, default="model", help="who writes the labels (%(default)s)")
     option("--by-problem", choices=exact.QUANTITIES, help="list this quantity problem by problem, too")
     option("--plot", metavar="FILE", help="draw ω(p) into a file (.png, .svg, .pdf)")
-    command.set_defaults(run=ledger)
-    parsed = parser.parse_args(arguments)
-    status: int = parsed.run(parsed)
-    return status
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+    command.set_defaults(run=run)
