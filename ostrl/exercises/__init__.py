@@ -7,12 +7,18 @@
 
 from __future__ import annotations
 
+import importlib
+import pkgutil
 from dataclasses import dataclass
 
-from ostrl.exercises import chapter_01, chapter_02, chapter_03, chapter_04, chapter_05, chapter_06, chapter_07, rows
+from ostrl.exercises import rows
 
-_CHAPTERS = (chapter_01, chapter_02, chapter_03, chapter_04, chapter_05, chapter_06, chapter_07)
-_CHECKS = {number: check for chapter in _CHAPTERS for number, check in chapter.CHECKS.items()}
+_CHAPTERS = sorted(module.name for module in pkgutil.iter_modules(__path__) if module.name.startswith("chapter_"))
+_CHECKS = {
+    number: check
+    for chapter in _CHAPTERS
+    for number, check in importlib.import_module(f"{__name__}.{chapter}").CHECKS.items()
+}
 
 
 @dataclass(frozen=True, repr=False)
