@@ -15,11 +15,9 @@ A run replaces the stored rows of the same device and keeps those of others, so 
 from __future__ import annotations
 
 import argparse
-import datetime
 import json
 import math
 import os
-import platform
 import re
 import statistics
 import sys
@@ -35,6 +33,7 @@ import torch
 from torch import Tensor
 
 import ostrl
+from ostrl.results import provenance
 
 ROOT = Path(__file__).resolve().parents[1]
 REFERENCE = "torch"
@@ -287,20 +286,21 @@ def keep_to(cores: int) -> None:
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[-cores:])
 
 
-def version(package: str) -> str | None:
+def installed(package: str) -> bool:
     try:
-        return metadata.version(package)
+        metadata.version(package)
     except metadata.PackageNotFoundError:
-        return None
+        return False
+    return True
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
     device = torch.device(args.device)
-    installed = [i for i in IMPLEMENTATIONS if i.package is None or version(i.package)]
+    present = [i for i in IMPLEMENTATIONS if i.package is None or installed(i.package)]
     chosen = []
-    left_out: dict[str, str] = {i.name: "not installed" for i in IMPLEMENTATIONS if i not in installed}
+    left_out: dict[str, str] = {i.name: "not installed" for i in IMPLEMENTATIONS if i not in present}
     worst = {}
-    for implementation in installed:
+    for implementation in present:
         if reason := implementation.why_not(16, 1, device):
             left_out[implementation.name] = reason
             continue
@@ -314,21 +314,16 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         for implementation in chosen:
             if reason := implementation.why_not(answers, samples, device):
                 left_out[f"{implementation.name}, N = {samples:,}, A = {answers:,}"] = reason
-    packages = ["torch", "numpy", "jax", "rlax", "storchastic"]
     return {
         "device": device_name(device, args.cores),
-        "provenance": {
-            "command": " ".join(["python", "benchmarks/run.py", *sys.argv[1:]]),
-            "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
-            "python": platform.python_version(),
-            "system": platform.system(),
-            "versions": {"ostrl": ostrl.__version__} | {p: v for p in packages if (v := version(p))},
-            "threads": torch.get_num_threads(),
-            "dtype": "float64",
-            "repeats": args.repeats,
-            "note": "seconds and ratios are [first quartile, median, third quartile] over the rounds; the machine may "
+        "provenance": provenance(
+            " ".join(["python", "benchmarks/run.py", *sys.argv[1:]]),
+            ["torch", "numpy", "jax", "rlax", "storchastic"],
+            dtype="float64",
+            repeats=args.repeats,
+            note="seconds and ratios are [first quartile, median, third quartile] over the rounds; the machine may "
             "have been shared, so compare ratios",
-        },
+        ),
         "largest_z_against_exact": worst,
         "left_out": left_out,
         "rows": rows,
