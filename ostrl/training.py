@@ -153,7 +153,8 @@ def grow_improve(
     held = {id(p) for group in optimizer.param_groups for p in group["params"]}
     if not any(id(p) in held for p in policy.parameters()):
         raise ValueError("optimizer must hold parameters of the policy, got none of them")
-    began = [p.detach().clone() for p in policy.parameters()], copy.deepcopy(optimizer.state_dict())
+    if restart:
+        began = [p.detach().clone() for p in policy.parameters()], copy.deepcopy(optimizer.state_dict())
 
     def steps() -> Iterator[Record]:
         step = itertools.count(1)
@@ -168,18 +169,23 @@ def grow_improve(
             for improve, method in enumerate(methods):
                 for _ in range(improve_steps):
                     optimizer.zero_grad()
-                    loss = _backward(method, policy, batch)
+                    loss = backward(method, policy, batch)
                     optimizer.step()
                     yield Record(next(step), loss, mean_reward, batch, grow, improve)
 
     return steps()
 
 
-def _backward(method: Method, policy: Policy, batch: Batch) -> float:
-    """Leave the gradient of the surrogate on the policy's parameters; returns the surrogate's value.
+def backward(method: Method, policy: Policy, batch: Batch) -> float:
+    """Add the gradient of the surrogate to ``.grad`` of the policy's parameters; returns the surrogate's value.
 
     A policy may ask for few answers at a time (``micro_batch_size``): weights and Z come from the whole batch whatever
     it is cut into.
+
+    Args:
+        method: weighs and normalizes.
+        policy: is scored; gradients accumulate, as always in PyTorch, so set them to zero first.
+        batch: the labels.
     """
     cut: int | None = getattr(policy, "micro_batch_size", None)
     if cut is None or cut >= batch.rewards.numel():

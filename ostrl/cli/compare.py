@@ -17,32 +17,42 @@ def run(arguments: argparse.Namespace) -> int:
     from ostrl.lm import comparison, studies
 
     names = arguments.what
+    out = Path(arguments.out)
+    if not out.resolve().parent.is_dir():
+        raise ValueError(f"--out: there is no folder {out.resolve().parent}")
+    budget = studies.Budget(model=arguments.model, labels=arguments.labels)
+    command = shlex.join(["ostrl", *sys.argv[1:]])
+    if names == ["gradients"]:
+        _write(out, comparison.gradients(budget=budget, command=command))
+        print(f"the gradients are in {out}")
+        return 0
     if len(names) == 1 and names[0] in studies.STUDIES:
         arms, title = studies.STUDIES[names[0]], names[0]
     elif unknown := [name for name in names if name not in METHODS]:
         raise ValueError(
-            f"{unknown[0]!r} is neither a study ({', '.join(studies.STUDIES)}) nor a row of the table "
+            f"{unknown[0]!r} is neither a study ({', '.join(studies.STUDIES)}, gradients) nor a row of the table "
             f"({', '.join(METHODS)})"
         )
     else:
         arms, title = {name: studies.Arm(name) for name in names}, ", ".join(names)
-    out = Path(arguments.out)
-    if not out.resolve().parent.is_dir():
-        raise ValueError(f"--out: there is no folder {out.resolve().parent}")
     result = comparison.compare(
         arms,
         seeds=arguments.seeds,
-        budget=studies.Budget(model=arguments.model, labels=arguments.labels),
+        budget=budget,
         workers=arguments.workers,
         folder=arguments.runs,
-        command=shlex.join(["ostrl", *sys.argv[1:]]),
+        command=command,
         title=title,
     )
-    out.write_text(json.dumps(result, indent=1) + "\n", "utf-8")
+    _write(out, result)
     for name, arm in result["arms"].items():
         print(f"{name:<28} {_accuracies(arm['runs'])}  (learning rate {arm['learning_rate']:g})")
     print(f"\nheld-out accuracy, lowest to highest over {arguments.seeds} seeds; all of it is in {out}")
     return 0
+
+
+def _write(out: Path, result: dict[str, Any]) -> None:
+    out.write_text(json.dumps(result, indent=1) + "\n", "utf-8")
 
 
 def _accuracies(runs: list[dict[str, Any]]) -> str:
@@ -56,12 +66,13 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         "compare",
         help="compare methods over seeds, at the same budget",
         description="Every arm may have the same number of answers labeled, is tuned on the same grid of learning "
-        "rates with seeds of its own, and is then run with fresh seeds and measured on other held-out prompts. Each run "
-        "is written down when it ends: after Ctrl-C the same command goes on with what is missing.",
+        "rates with seeds of its own, and is then run with fresh seeds and measured on other held-out prompts. Each "
+        "run is written down when it ends: after Ctrl-C the same command goes on with what is missing.",
         epilog="examples: ostrl compare labels --seeds 10 --out labels.json; ostrl compare rloo grpo rest --seeds 3",
     )
     option = command.add_argument
-    option("what", nargs="+", metavar="WHAT", help="a study of the book (baselines or labels), or rows of the table")
+    studies = "a study of the book (baselines, labels or gradients), or rows of the table"
+    option("what", nargs="+", metavar="WHAT", help=studies)
     option("--seeds", type=int, default=10, metavar="N", help="runs of each arm (%(default)s)")
     option("--labels", type=int, default=16_384, metavar="N", help="answers labeled in a run (%(default)s)")
     option("--model", default="homework", metavar="MODEL", help="where every run begins (%(default)s)")

@@ -18,9 +18,9 @@ OPTIONS: dict[str, dict[str, Option]] = {
         "demonstrators": ("WHO", str, "class", "who writes demonstrations: class, with its mistakes, or key"),
     },
     "how long, and how much at a time": {
-        "steps": ("N", int, 60, "gradient steps in all"),
-        "batch_size": ("B", int, 16, "prompts of a batch"),
-        "group_size": ("G", int, 16, "answers to each"),
+        "steps": ("N", int, 100, "gradient steps in all"),
+        "batch_size": ("B", int, 64, "prompts of a batch"),
+        "group_size": ("G", int, 4, "answers to each"),
         "improve_steps": ("N", int, 1, "gradient steps on each batch of answers"),
         "learning_rate": ("RATE", float, 5e-4, "of Adam"),
         "seed": ("SEED", int, 0, "of training and evaluation"),

@@ -9,7 +9,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ostrl import exact
 from ostrl.exercises import compare
 from ostrl.policies import StringPolicy, real_tokens
 
@@ -108,19 +107,29 @@ def answer_score(answer: object) -> str | None:
 
 
 def unlearning_to_stop(answer: object) -> str | None:
-    """8.3: the push on the end token's logit when its own term is masked out."""
+    """8.3: the push on the end token's logit when its own term is masked out, for two teachers."""
     return compare.value(
         answer,
-        -0.16,
+        torch.tensor([-0.16, 0.08]),
         {
-            "the sign: the other tokens' scores push the end token down.": 0.16,
-            "that is what the ends would have added, and they are masked out.": 0.8,
-            "the return is 2.": -0.08,
-            "the beginning is reached in half of the cases only.": -0.32,
-            "that would be so with the end token counted.": 0.0,
-            "how often does the model NOT stop there? Only then is a token counted.": -0.8,
-            "the entry of the end token is −0.8, not −0.2, each time another token is written.": -0.04,
-            "each token that is not the end adds −0.8 to the end token's entry: that factor is missing.": -0.2,
+            "the sign: the other tokens' scores push the end token down where paid, up where fined.": (
+                torch.tensor([0.16, -0.08])
+            ),
+            "those are what the ends would have added, and they are masked out.": torch.tensor([0.16, 0.08]),
+            "the first teacher pays 2.": torch.tensor([-0.08, 0.08]),
+            "the beginning is reached in half of the cases only.": torch.tensor([-0.32, 0.16]),
+            "that would be so with the end token counted.": torch.tensor([0.0, 0.16]),
+            "the second one is right only with the end token counted: it is masked out.": torch.tensor([-0.16, 0.16]),
+            "who goes on earns 0 in the second case, but the baseline is 1: the weight is 0 − 1.": (
+                torch.tensor([-0.16, 0.0])
+            ),
+            "how often does the model NOT stop there? Only then is a token counted.": torch.tensor([-0.8, 0.4]),
+            "the entry of the end token is −0.8, not −0.2, each time another token is written.": (
+                torch.tensor([-0.04, 0.02])
+            ),
+            "each token that is not the end adds −0.8 to the end token's entry: that factor is missing.": (
+                torch.tensor([-0.2, 0.1])
+            ),
         },
         tol=1e-6,
     )
@@ -178,23 +187,26 @@ def turning_length(answer: object) -> str | None:
 
 @cache
 def _listed() -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """A small model of strings: probabilities, returns, values [A, T + 1], token scores [A, T, P], gradient, mask."""
-    policy = StringPolicy(1, 3, 3, generator=torch.Generator().manual_seed(86))
-    strings = policy.strings()
+    """All strings of a model in which every beginning has its own logits.
+
+    Probabilities, returns, values [A, T + 1], token scores [A, T, P], gradient, mask.
+    """
+    strings = StringPolicy(1, 3, 3).strings()
     mask = real_tokens(strings)
-    with torch.enable_grad():
-        rows = policy.token_log_probs()[0][mask]
-        eye = torch.eye(len(rows), dtype=rows.dtype)
-        parts = torch.stack([torch.autograd.grad(rows, policy.logits, e, retain_graph=True)[0].flatten() for e in eye])
-    scores = torch.zeros(*mask.shape, parts.shape[1], dtype=rows.dtype)
-    scores[mask] = parts
-    pi = policy.probs()[0].detach()
+    first, second = strings[:, 0], strings[:, 1]
+    beginnings = torch.stack([0 * first, first, 2 * first + second], 1) * mask  # nothing, one token (1, 2), two (3-6)
+    logits = torch.randn(7, 3, generator=torch.Generator().manual_seed(86), dtype=torch.float64)
+    chances = logits.softmax(1)
+    own = torch.eye(7, dtype=torch.float64)[beginnings][..., None]  # [A, T, 7, 1]
+    token_scores = (torch.eye(3, dtype=torch.float64)[strings] - chances[beginnings]) * mask[..., None]  # [A, T, 3]
+    scores = (own * token_scores[:, :, None]).flatten(2)
+    pi = chances[beginnings, strings].where(mask, 1.0).prod(1)
     returns = torch.rand(len(pi), generator=torch.Generator().manual_seed(6), dtype=torch.float64)
     values = []
     for t in range(strings.shape[1] + 1):
         alike = (strings[:, None, :t] == strings[None, :, :t]).all(-1) * pi
         values.append(alike @ returns / alike.sum(1))
-    gradient = (pi * returns) @ exact.scores(policy)[0]
+    gradient = (pi * returns) @ scores.sum(1)
     return pi, returns, torch.stack(values, 1), scores, gradient, mask
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 from typing import Any
 
 import torch
@@ -11,7 +12,20 @@ from torch import Tensor, nn
 
 from ostrl import checks
 from ostrl.batch import Answers
-from ostrl.lm.sampler import draw_tokens, log_softmax, rectangle, run, until_end
+from ostrl.lm import text
+from ostrl.lm.sampler import (
+    Rows,
+    check_architecture,
+    draw_tokens,
+    log_softmax,
+    rectangle,
+    run,
+    shared_past,
+    until_end,
+)
+
+SETTINGS = ("temperature", "max_new_tokens", "top_k", "top_p", "micro_batch_size", "padding_side", "autocast")
+"""What :meth:`LanguageModelPolicy.at` can change."""
 
 
 class LanguageModelPolicy(nn.Module):
@@ -31,7 +45,9 @@ class LanguageModelPolicy(nn.Module):
         top_p: if set, from the most likely tokens that hold this share only; otherwise as ``top_k``.
         micro_batch_size: most answers in one forward or backward pass; ``None`` for all at once. It changes memory,
             not results.
-        padding_side: where shorter prompts are padded, ``"left"`` or ``"right"``. It changes speed, not results.
+        padding_side: where shorter sequences are padded in scoring. ``"left"`` runs each prompt once for all of its
+            answers; ``"right"`` runs every prompt and answer in one piece. It changes speed, not results. The sampler
+            pads on the left.
         end_ids: the tokens that end an answer; ``None`` takes those that the model and the tokenizer name.
         autocast: the precision of matrix products, such as ``torch.bfloat16``; ``None`` for that of the weights. The
             log-sum-exp is taken in float32 or better whatever this is.
@@ -57,22 +73,13 @@ class LanguageModelPolicy(nn.Module):
     ) -> None:
         super().__init__()
         checks.instance("model", model, nn.Module, "; for example ostrl.lm.load() makes a whole policy")
+        check_architecture(model)
         self.model = model
         self.tokenizer = tokenizer
-        self.end_ids = _end_ids(model, tokenizer) if end_ids is None else list(end_ids)
         self.vocab_size = int(model.get_input_embeddings().num_embeddings)
-        if not self.end_ids or not all(0 <= end < self.vocab_size for end in self.end_ids):
-            raise ValueError(
-                f"end_ids must name tokens of the model (0 to {self.vocab_size - 1}) that end an answer, got "
-                f"{end_ids}, and neither its generation_config nor the tokenizer names one"
-            )
-        if len(tokenizer) > self.vocab_size:
-            raise ValueError(
-                f"tokenizer and model must belong together: one knows {len(tokenizer)} tokens, the other "
-                f"{self.vocab_size}"
-            )
-        self.autocast = autocast
-        self._set(temperature, max_new_tokens, top_k, top_p, micro_batch_size, padding_side)
+        text.check_tokenizer(tokenizer, self.vocab_size)
+        self.end_ids = text.end_tokens(model, tokenizer, self.vocab_size, end_ids)
+        self._set(temperature, max_new_tokens, top_k, top_p, micro_batch_size, padding_side, autocast)
         self.eval()
 
     def _set(
@@ -83,6 +90,7 @@ class LanguageModelPolicy(nn.Module):
         top_p: float | None,
         micro_batch_size: int | None,
         padding_side: str,
+        autocast: torch.dtype | None,
     ) -> None:
         if checks.number("temperature", temperature) < 0:
             raise ValueError(f"temperature must not be negative, got {temperature}")
@@ -94,8 +102,10 @@ class LanguageModelPolicy(nn.Module):
             raise ValueError(f"top_p must be greater than 0 and at most 1, got {top_p}")
         if padding_side not in ("left", "right"):
             raise ValueError(f'padding_side must be "left" or "right", got {padding_side!r}')
+        if autocast not in (None, torch.bfloat16, torch.float16):
+            raise ValueError(f"autocast must be torch.bfloat16, torch.float16 or None, got {autocast!r}")
         self.temperature, self.max_new_tokens, self.top_k, self.top_p = temperature, max_new_tokens, top_k, top_p
-        self.micro_batch_size, self.padding_side = micro_batch_size, padding_side
+        self.micro_batch_size, self.padding_side, self.autocast = micro_batch_size, padding_side, autocast
 
     def at(self, **changes: Any) -> LanguageModelPolicy:
         """The same model, weights included, with other settings: ``policy.at(temperature=0.5)``.
@@ -104,12 +114,11 @@ class LanguageModelPolicy(nn.Module):
             TypeError: for a setting that does not exist.
             ValueError: as the constructor.
         """
-        names = ("temperature", "max_new_tokens", "top_k", "top_p", "micro_batch_size", "padding_side")
         for name in changes:
-            if name not in names:
-                raise TypeError(f"{name!r} is no setting; those are {', '.join(names)}")
+            if name not in SETTINGS:
+                raise TypeError(f"{name!r} is no setting that can be changed; those are {', '.join(SETTINGS)}")
         other = copy.copy(self)
-        other._set(**({name: getattr(self, name) for name in names} | changes))
+        other._set(**({name: getattr(self, name) for name in SETTINGS} | changes))
         return other
 
     def train(self, mode: bool = True) -> LanguageModelPolicy:
@@ -125,7 +134,8 @@ class LanguageModelPolicy(nn.Module):
     @property
     def truncated(self) -> bool:
         """Whether answers are drawn from fewer tokens than the policy has (``top_k``, ``top_p``)."""
-        return self.top_k is not None or (self.top_p is not None and self.top_p < 1)
+        few = self.top_k is not None and self.top_k < self.vocab_size
+        return few or (self.top_p is not None and self.top_p < 1)
 
     def sample(
         self,
@@ -154,33 +164,32 @@ class LanguageModelPolicy(nn.Module):
             ValueError: for no prompts, prompts that the tokenizer cannot write or that leave no room for an answer,
                 or settings out of range.
         """
-        if temperature is not None:
-            self.temperature = self.at(temperature=temperature).temperature
-        budget = self.at(max_new_tokens=max_new_tokens).max_new_tokens if max_new_tokens else self.max_new_tokens
+        given = {"temperature": temperature, "max_new_tokens": max_new_tokens}
+        asked = self.at(**{name: value for name, value in given.items() if value is not None})
         checks.positive_int("group_size", group_size)
         checks.generator(generator, self.device)
-        sequences = self._prompt_tokens(prompts)
-        self._check_room(max(map(len, sequences)) + budget)
-        shape = (len(sequences), group_size, budget)
+        sequences = text.prompt_tokens(self.tokenizer, prompts, self.end_ids)
+        self._check_room(max(map(len, sequences)) + asked.max_new_tokens)
+        self.temperature = asked.temperature
+        shape = (len(sequences), group_size, asked.max_new_tokens)
         uniform = torch.rand(shape, dtype=torch.float64, generator=generator, device=self.device)
-        step = max(1, (self.micro_batch_size or len(sequences) * group_size) // group_size)
-        parts = [
-            draw_tokens(
+        actions = torch.empty(shape, dtype=torch.long, device=self.device)
+        rows = self.micro_batch_size or len(sequences) * group_size
+        height, width = max(1, rows // group_size), min(rows, group_size)  # prompts, and answers to each, in one pass
+        for top, left in itertools.product(range(0, len(sequences), height), range(0, group_size, width)):
+            actions[top : top + height, left : left + width] = draw_tokens(
                 self.model,
-                rectangle(sequences[start : start + step], self.padding_side, self.device),
-                uniform[start : start + step],
+                rectangle(sequences[top : top + height], "left", self.device),
+                uniform[top : top + height, left : left + width],
                 temperature=self.temperature,
                 end_ids=self.end_ids,
                 top_k=self.top_k,
                 top_p=self.top_p,
                 autocast=self.autocast,
             )
-            for start in range(0, len(sequences), step)
-        ]
-        longest = max(part.shape[-1] for part in parts)  # a part that stopped earlier has only ended answers
-        padded = [nn.functional.pad(part, (0, longest - part.shape[-1]), value=self.end_ids[0]) for part in parts]
-        actions = torch.cat(padded)
-        return Answers(actions, until_end(actions, self.end_ids))
+        mask = until_end(actions, self.end_ids)
+        longest = int(mask.any(0).any(0).sum())
+        return Answers(actions[..., :longest], mask[..., :longest])
 
     def log_prob(
         self, prompts: list[str], actions: Int[Tensor, "B G T"], mask: Bool[Tensor, "B G T"]
@@ -212,13 +221,10 @@ class LanguageModelPolicy(nn.Module):
     def _score(
         self, prompts: list[str], actions: Tensor, mask: Tensor, top_k: int | None, top_p: float | None
     ) -> Tensor:
-        sequences = self._prompt_tokens(prompts)
-        checks.ndim("actions", checks.indices("actions", actions, self.vocab_size, "tokens"), 3, "[B, G, T]")
-        if actions.shape[0] != len(sequences):
+        sequences = text.prompt_tokens(self.tokenizer, prompts, self.end_ids)
+        actions = self._check_answers(actions, mask)
+        if len(actions) != len(sequences):
             raise ValueError(f"actions must have one group a prompt: got {len(actions)} for {len(sequences)} prompts")
-        checks.shape("mask", checks.tensor("mask", mask), tuple(actions.shape), "that of actions,")
-        if mask.dtype != torch.bool:
-            raise TypeError(f"mask must be boolean, got {mask.dtype}")
         if not checks.holds(mask[..., 1:] <= mask[..., :-1]):
             raise ValueError("mask must hold the first so many tokens of every answer, got one with a hole")
         if self.temperature == 0:
@@ -242,29 +248,47 @@ class LanguageModelPolicy(nn.Module):
     def _score_rows(
         self, sequences: list[list[int]], tokens: Tensor, real: Tensor, top_k: int | None, top_p: float | None
     ) -> Tensor:
-        """The scores ``[N, T]`` of N answers, each after its prompt, in one forward pass."""
-        count, length = tokens.shape
-        prompts = rectangle(sequences, self.padding_side, self.device)
-        width = prompts.tokens.shape[1]
-        starts = prompts.real.sum(1) if self.padding_side == "right" else torch.full_like(tokens[:, 0], width)
-        columns = starts[:, None] + torch.arange(length, device=tokens.device)  # where the answer's tokens stand
-        rows = prompts._replace(
-            tokens=nn.functional.pad(prompts.tokens, (0, length)).scatter(1, columns, tokens.where(real, 0)),
-            real=nn.functional.pad(prompts.real, (0, length)).scatter(1, columns, real),
-        )
-        rows = rows._replace(positions=(rows.real.long().cumsum(1) - 1).clamp_min(0))
-        if self.padding_side == "left":  # the logits of the answer only, where the model can do that
-            logits = run(self.model, rows, self.autocast, logits_to_keep=length + 1, use_cache=False).logits
-            logits = logits[:, -length - 1 : -1]
-        else:
-            logits = run(self.model, rows, self.autocast, use_cache=False).logits
-            logits = logits[torch.arange(count, device=tokens.device)[:, None], columns - 1]
+        """The scores ``[N, T]`` of N answers, each after its prompt."""
+        logits = (self._shared_logits if self.padding_side == "left" else self._whole_logits)(sequences, tokens, real)
         logits = torch.where(real[..., None], logits, 0.0)  # before the log-sum-exp: nothing masked reaches a gradient
         scores = log_softmax(logits, self.temperature, top_k, top_p)
         return torch.where(real, scores.gather(-1, tokens.where(real, 0)[..., None]).squeeze(-1), 0.0)
 
+    def _shared_logits(self, sequences: list[list[int]], tokens: Tensor, real: Tensor) -> Tensor:
+        """The logits ``[N, T, V]`` of every answer's tokens; each prompt goes through the model once, for all of them.
+
+        Keys and values carry the graph, so the gradient is that of the whole sequences.
+        """
+        places: dict[tuple[int, ...], int] = {}
+        owner = [places.setdefault(tuple(sequence), len(places)) for sequence in sequences]
+        index = torch.tensor(owner, device=self.device)
+        prompts = rectangle([list(sequence) for sequence in places], "left", self.device)
+        output = run(self.model, prompts, self.autocast, use_cache=True, logits_to_keep=1)
+        first = output.logits[:, -1:][index]
+        if tokens.shape[1] == 1:
+            return first
+        cache = shared_past(self.model, output, index)
+        before, tokens, real = prompts.real[index], tokens[:, :-1], real[:, :-1]  # the last token predicts nothing
+        positions = before.sum(1, keepdim=True) + torch.arange(tokens.shape[1], device=tokens.device)
+        rows = Rows(tokens.where(real, 0), torch.cat([before, real], 1), positions)
+        return torch.cat([first, run(self.model, rows, self.autocast, past_key_values=cache, use_cache=True).logits], 1)
+
+    def _whole_logits(self, sequences: list[list[int]], tokens: Tensor, real: Tensor) -> Tensor:
+        """The same from whole sequences, prompt and answer in one piece and padding behind."""
+        count, length = tokens.shape
+        prompts = rectangle(sequences, "right", self.device)
+        columns = prompts.real.sum(1, keepdim=True) + torch.arange(length, device=tokens.device)
+        written = prompts._replace(
+            tokens=nn.functional.pad(prompts.tokens, (0, length)).scatter(1, columns, tokens.where(real, 0)),
+            real=nn.functional.pad(prompts.real, (0, length)).scatter(1, columns, real),
+        )
+        rows = written._replace(positions=(written.real.long().cumsum(1) - 1).clamp_min(0))
+        logits = run(self.model, rows, self.autocast, use_cache=False).logits
+        return logits[torch.arange(count, device=tokens.device)[:, None], columns - 1]
+
     def decode(self, actions: Int[Tensor, "B G T"], mask: Bool[Tensor, "B G T"]) -> list[list[str]]:
         """The answers as text, without the token that ends them; other special tokens show as what they are."""
+        actions = self._check_answers(actions, mask)
         counted = mask & torch.isin(actions, torch.tensor(self.end_ids, device=actions.device), invert=True)
         rows = zip(actions.flatten(0, 1).tolist(), counted.flatten(0, 1).tolist(), strict=True)
         kept = [[token for token, counts in zip(row, real, strict=True) if counts] for row, real in rows]
@@ -276,47 +300,29 @@ class LanguageModelPolicy(nn.Module):
         """Texts as tokens, each with an end token behind it, padded to the longest: ``[B, G, T]``.
 
         Raises:
+            TypeError: for answers that are not strings.
             ValueError: for groups of different sizes, or a text that the tokenizer cannot write.
         """
         sizes = {len(group) for group in answers}
         if len(sizes) != 1 or 0 in sizes:
             raise ValueError(f"answers must be groups of one size, at least 1, got sizes {sorted(sizes)}")
-        texts = [text for group in answers for text in group]
-        ends = [token for token in [self.tokenizer.eos_token_id] if token in self.end_ids] or self.end_ids
-        written = self.tokenizer(texts, add_special_tokens=False)["input_ids"]
-        rows = rectangle([[*self._known(ids, text), ends[0]] for ids, text in zip(written, texts, strict=True)],
-                         "right", self.device)  # fmt: skip
-        actions = rows.tokens.where(rows.real, ends[0])
+        texts = [answer for group in answers for answer in group]
+        rows = rectangle(text.answer_tokens(self.tokenizer, texts, self.end_ids), "right", self.device)
+        actions = rows.tokens.where(rows.real, self.end_ids[0])
         return Answers(actions.unflatten(0, (-1, *sizes)), rows.real.unflatten(0, (-1, *sizes)))
 
-    def _prompt_tokens(self, prompts: list[str]) -> list[list[int]]:
-        if isinstance(prompts, str) or not isinstance(prompts, list) or not all(isinstance(p, str) for p in prompts):
-            raise TypeError(f"prompts must be a list of strings, got {prompts!r:.80}")
-        if not prompts:
-            raise ValueError("prompts must hold at least one prompt, got none")
-        if self.tokenizer.chat_template:
-            turns = [[{"role": "user", "content": prompt}] for prompt in prompts]
-            ids = self.tokenizer.apply_chat_template(turns, add_generation_prompt=True, return_dict=False)
-        else:
-            ids = self.tokenizer(prompts)["input_ids"]
-            ids = [row[:-1] if row and row[-1] in self.end_ids else row for row in ids]  # some put an end behind texts
-        if not all(ids):
-            raise ValueError("prompts must each have at least one token, got an empty prompt")
-        return [self._known(row, prompt) for row, prompt in zip(ids, prompts, strict=True)]
-
-    def _known(self, ids: list[int], text: str) -> list[int]:
-        if self.tokenizer.unk_token_id is not None and self.tokenizer.unk_token_id in ids:
-            raise ValueError(f"the tokenizer does not know some of the characters of {text!r}")
-        return ids
+    def _check_answers(self, actions: Tensor, mask: Tensor) -> Tensor:
+        actions = checks.indices("actions", actions, self.vocab_size, "tokens")
+        checks.ndim("actions", actions, 3, "[B, G, T]")
+        checks.shape("mask", checks.tensor("mask", mask), tuple(actions.shape), "that of actions,")
+        if mask.dtype != torch.bool:
+            raise TypeError(f"mask must be boolean, got {mask.dtype}")
+        return actions
 
     def _check_room(self, tokens: int) -> None:
         room = getattr(self.model.config, "max_position_embeddings", None)
         if room is not None and tokens > room:
-            raise ValueError(f"prompt and answer may need {tokens} tokens, and the model reads at most {room}")
-
-
-def _end_ids(model: Any, tokenizer: Any) -> list[int]:
-    config = getattr(model, "generation_config", None) or model.config
-    named = config.eos_token_id
-    several = list(named) if isinstance(named, list | tuple) else [named]
-    return list(dict.fromkeys(token for token in [*several, tokenizer.eos_token_id] if token is not None))
+            raise ValueError(
+                f"prompts or max_new_tokens must be shorter: prompt and answer may need {tokens} tokens, and the model "
+                f"reads at most {room}"
+            )

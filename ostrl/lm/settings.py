@@ -45,11 +45,11 @@ class Settings:
     model: str = "homework"
     split: str = "train"
     demonstrators: str = "class"
-    batch_size: int = 16
-    group_size: int = 16
+    batch_size: int = 64
+    group_size: int = 4
     improve_steps: int = 1
     learning_rate: float = 5e-4
-    steps: int = 60
+    steps: int = 100
     seed: int = 0
     temperature: float = 1.0
     max_new_tokens: int | None = None

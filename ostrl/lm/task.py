@@ -37,7 +37,8 @@ class TextTask:
         grade: Callable[[str, str], float],
         demonstrations: Callable[[str], Mapping[str, float]] | None = None,
     ) -> None:
-        if isinstance(prompts, str) or not all(isinstance(prompt, str) for prompt in prompts):
+        listed = isinstance(prompts, Sequence) and not isinstance(prompts, str)
+        if not listed or not all(isinstance(prompt, str) for prompt in prompts):
             raise TypeError(f"prompts must be a list of strings, got {prompts!r:.80}")
         self.prompts = list(prompts)
         if not self.prompts:
@@ -72,8 +73,11 @@ class TextTask:
 
         Raises:
             TypeError: if the teacher gives something other than a number.
-            ValueError: for a grade that is NaN or infinite.
+            ValueError: for a grade that is NaN or infinite, or answers that are not one group of G to each prompt.
         """
+        sizes = [len(group) for group in answers]
+        if len(sizes) != len(prompts) or len(set(sizes)) != 1:
+            raise ValueError(f"answers must be one group of G to each of {len(prompts)} prompts, got groups of {sizes}")
         grades = [
             [checks.number("what grade returns", self.grade(prompt, answer)) for answer in group]
             for prompt, group in zip(prompts, answers, strict=True)
@@ -84,16 +88,20 @@ class TextTask:
         """What the demonstrators write for a prompt, with probabilities.
 
         Raises:
+            TypeError: for anything but a mapping from strings.
             ValueError: where nobody demonstrates, or for probabilities that are negative or do not sum to 1.
         """
         if self._demonstrations is None:
             raise ValueError("this task has no demonstrators: pass demonstrations=..., a function of the prompt")
-        written = dict(self._demonstrations(prompt))
-        if not written or min(written.values()) < 0 or abs(sum(written.values()) - 1) > 1e-6:
+        written = self._demonstrations(prompt)
+        if not isinstance(written, Mapping) or not all(isinstance(answer, str) for answer in written):
+            raise TypeError(f"demonstrations({prompt!r}) must map strings to probabilities, got {written!r:.200}")
+        chances = [checks.number(f"a probability of demonstrations({prompt!r})", p) for p in written.values()]
+        if not chances or min(chances) < 0 or abs(sum(chances) - 1) > 1e-6:
             raise ValueError(
                 f"demonstrations({prompt!r}) must map answers to probabilities that sum to 1, got {written!r:.200}"
             )
-        return written
+        return dict(zip(written, chances, strict=True))
 
     def demonstrate(self, prompts: list[str], group_size: int, generator: torch.Generator) -> list[list[str]]:
         """Draw ``group_size`` independent answers of the demonstrators to each prompt.

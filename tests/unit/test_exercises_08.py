@@ -43,12 +43,12 @@ def best_of_family(R, V):
 
 
 cold = [0.36 / 0.46, 0.09 / 0.46, 0.01 / 0.46]
-turned = [[0.84, 0.03, 0.03, 0.03, 0.03, 0.04], [1, 1, 1, 1, 1, 0], [1000, 1, 1, 1, 1, 1000]]
+turned = [[0.955, 0.01, 0.01, 0.01, 0.01, 0.005], [1, 1, 1, 1, 1, 0], [1000, 1, 1, 1, 1, 1000]]
 
 RIGHT = {
     "8.1": [first_end, first_end_by_hand, lambda tokens, end: first_end(tokens, end).double()],
     "8.2": [score, score_by_hand, lambda *args: float(score(*args))],
-    "8.3": [-0.16, torch.tensor(-0.16), -2 * 0.5 * 0.8 * 0.2],
+    "8.3": [[-0.16, 0.08], torch.tensor([-0.16, 0.08]), (-2 * 0.5 * 0.8 * 0.2, 0.5 * 0.2 * 0.8)],
     "8.4": [[x - p for x, p in zip(cold, (0.6, 0.3, 0.1), strict=True)], torch.tensor([0.183, -0.104, -0.078])],
     "8.5": [
         turning,
@@ -98,13 +98,18 @@ WRONG = {
         (0.5, "expected a function"),
     ],
     "8.3": [
-        (0.16, "sign"),
-        (-0.08, "return is 2"),
-        (-0.32, "half of the cases"),
-        (0.0, "end token counted"),
-        (-0.8, "NOT stop"),
-        (-0.04, "−0.8, not −0.2"),
-        (-0.2, "factor is missing"),
+        ([0.16, -0.08], "sign"),
+        ([0.16, 0.08], "masked out"),
+        ([-0.08, 0.08], "pays 2"),
+        ([-0.32, 0.16], "half of the cases"),
+        ([0.0, 0.16], "end token counted"),
+        ([-0.16, 0.16], "second one is right only"),
+        ([-0.16, 0.0], "baseline is 1"),
+        ([-0.8, 0.4], "NOT stop"),
+        ([-0.04, 0.02], "−0.8, not −0.2"),
+        ([-0.2, 0.1], "factor is missing"),
+        ([0.08, -0.16], "another order"),
+        (-0.16, "expected"),
         ("x", "expected a number"),
     ],
     "8.4": [
