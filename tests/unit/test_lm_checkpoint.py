@@ -297,7 +297,7 @@ ARGUMENTS = {
         TypeError,
         "dtype must be a floating-point",
     ),
-    "setting": (lambda: tiny.load("llama", temperatur=1), TypeError, "temperatur"),
+    "setting": (lambda: tiny.load("llama", heat=1), TypeError, "heat"),
     "value": (lambda: tiny.load("llama", temperature=-1), ValueError, "temperature must not be negative"),
     "policy": (
         lambda: lm.save(tiny.load("llama").model, "x"),

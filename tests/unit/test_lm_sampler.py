@@ -112,7 +112,7 @@ def test_every_token_is_the_one_that_its_random_number_picks_without_a_cache(kin
 
 
 class Passes(list):
-    """The rows of every forward pass of a policy's model, and whether it keeps a cache."""
+    """Rows and columns of every forward pass of a policy's model."""
 
     def __init__(self, policy):
         super().__init__()
@@ -133,6 +133,15 @@ def test_a_prompt_is_read_once_a_group_and_finished_answers_leave(kind):
     # After the prompts, one token of each answer that has not ended; the last token of none is read.
     going = [int((lengths > step).sum()) for step in range(1, int(lengths.max()))]
     assert passes == [(3, width), *((rows, 1) for rows in going)]
+
+
+def test_scoring_reads_a_prompt_once_for_all_of_its_answers():
+    policy = ending("gpt2")
+    actions, mask = policy.sample([*PROMPTS, PROMPTS[0]], 5, generator(1))
+    passes = Passes(policy)
+    policy.log_prob([*PROMPTS, PROMPTS[0]], actions, mask)
+    width = max(len(tiny.plain_tokens(policy, prompt)) for prompt in PROMPTS)
+    assert passes == [(3, width), (20, actions.shape[-1] - 1)]  # the last token predicts nothing
 
 
 @pytest.mark.parametrize("cut", [1, 2, 3, 5, 7, 12, 99])
@@ -286,6 +295,8 @@ def test_a_memory_that_cannot_be_shared_is_refused():
     policy = lm.LanguageModelPolicy(transformers.Lfm2ForCausalLM(config), words)
     with pytest.raises(TypeError, match=r"keep its past as keys and values.*Lfm2ForCausalLM does not"):
         policy.sample(PROMPTS, 2, generator())
+    with pytest.raises(TypeError, match=r"keep its past as keys and values.*Lfm2ForCausalLM does not"):
+        policy.log_prob(["2"], torch.tensor([[[5, 6]]]), torch.ones(1, 1, 2, dtype=torch.bool))
 
 
 # Parts

@@ -6,7 +6,7 @@ import pytest
 
 from ostrl.lm import homework, students
 
-PRACTISED = [name for name, kind in homework.KINDS.items() if kind.practiced]
+PRACTICED = [name for name, kind in homework.KINDS.items() if kind.practiced]
 
 
 def accuracy(split, kind=None):
@@ -30,7 +30,7 @@ def test_the_class_is_right_about_half_of_the_time(split):
     assert 0.47 < accuracy(split) < 0.55
 
 
-@pytest.mark.parametrize("kind", PRACTISED)
+@pytest.mark.parametrize("kind", PRACTICED)
 def test_the_class_is_right_about_half_of_the_time_on_every_kind(kind):
     assert 0.45 < accuracy("train", kind) < 0.6
 

@@ -52,8 +52,9 @@ def reordered(batch, prompts, answers):
 
 
 @pytest.mark.parametrize("device", DEVICES)
-@pytest.mark.parametrize("kind", ["llama", "gpt2"])
-@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize(
+    "name, kind", [*((name, "gpt2") for name in METHODS), ("grpo", "llama"), ("rest", "qwen2"), ("rwr", "smollm2")]
+)
 def test_padding_and_micro_batches_change_no_gradient(name, kind, device):
     policy = tiny.load(kind, device, max_new_tokens=6)
     method, batch = labeled(name, policy)
@@ -62,10 +63,7 @@ def test_padding_and_micro_batches_change_no_gradient(name, kind, device):
     for side, cut in [
         ("right", None),
         ("left", 1),
-        ("right", 3),
-        ("left", 5),
         ("right", 7),
-        ("left", 16),
         ("left", 99),
     ]:
         got_value, got = slope(method, policy.at(padding_side=side, micro_batch_size=cut), batch)
@@ -74,7 +72,7 @@ def test_padding_and_micro_batches_change_no_gradient(name, kind, device):
 
 
 @pytest.mark.parametrize("name", METHODS)
-@settings(max_examples=4)
+@settings(max_examples=3)
 @given(data=st.data())
 def test_order_and_wider_padding_change_no_gradient(name, data):
     policy = tiny.load("gpt2", dtype=torch.float64, max_new_tokens=5)
