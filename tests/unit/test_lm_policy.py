@@ -197,14 +197,14 @@ def test_the_end_token_is_learned_even_where_it_is_the_padding():
     assert (actions.gather(-1, last) == end).all()
     before = policy.log_prob(PROMPTS, actions, mask).gather(-1, last)
     optimizer = torch.optim.SGD(policy.parameters(), lr=1e-4)
-    (-before.sum()).backward()
+    ostrl.surrogate_loss(before, torch.ones_like(before), 1.0).backward()
     optimizer.step()
     after = policy.log_prob(PROMPTS, actions, mask).gather(-1, last)
     assert after.sum() > before.sum()
 
 
 class Wrapped(torch.nn.Module):
-    """A model in a wrapper that passes on whatever it is given, and overwrites logits: ``bad(places)``, ``[N, places]``."""
+    """A wrapper that passes on whatever it is given, and overwrites logits: ``bad(places)`` is ``[N, places]``."""
 
     def __init__(self, model, value=0.0, bad=None):
         super().__init__()
@@ -256,8 +256,7 @@ def test_a_log_prob_that_is_not_finite_and_counts_is_refused_by_the_loss():
 
 def test_a_wrapper_passes_mask_and_positions_on():
     policy = tiny.load("gpt2")
-    wrapped = Broken(policy.model, 0.0, lambda row, place: (row < 0) & (place < 0))
-    other = lm.LanguageModelPolicy(wrapped, policy.tokenizer, end_ids=policy.end_ids, max_new_tokens=6)
+    other = lm.LanguageModelPolicy(Wrapped(policy.model), policy.tokenizer, end_ids=policy.end_ids, max_new_tokens=6)
     actions, mask = answers(policy)
     assert torch.equal(other.log_prob(PROMPTS, actions, mask), policy.log_prob(PROMPTS, actions, mask))
     assert torch.equal(
