@@ -1,10 +1,11 @@
 """What a language model answers along training, kept small enough to be stored with a page and browsed there.
 
->>> recording = record(policy, task, prompts, 4, generator, step=0)
->>> ...  # training
->>> recording = record(policy, task, prompts, 4, generator, step=20, earlier=recording)
+::
 
-``ostrl.live.Samples(recording)`` shows it.
+    recording = record(policy, task, prompts, 4, generator, step=0)
+    ...  # training
+    recording = record(policy, task, prompts, 4, generator, step=20, earlier=recording)
+    ostrl.live.Samples(recording)
 """
 
 from __future__ import annotations
