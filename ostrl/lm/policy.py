@@ -25,7 +25,7 @@ from ostrl.lm.sampler import (
 )
 
 SETTINGS = ("temperature", "max_new_tokens", "top_k", "top_p", "micro_batch_size", "padding_side", "autocast")
-"""What :meth:`LanguageModelPolicy.at` can change."""
+"""What ``LanguageModelPolicy.at`` can change."""
 
 
 class LanguageModelPolicy(nn.Module):

@@ -1,7 +1,7 @@
 """A training run that lives in a folder: it may be stopped, or killed, and goes on as if nothing had happened.
 
-The loop is :func:`ostrl.grow_improve`, of which :func:`ostrl.train_steps` is a case. What is here is wrapped around it
-from outside: a bar, a log, checkpoints, and Ctrl-C.
+The loop is :func:`ostrl.training.grow_improve`, of which :func:`ostrl.training.train_steps` is a case. What is here is
+wrapped around it from outside: a bar, a log, checkpoints, and Ctrl-C.
 
 Resuming gives the same result as never stopping: bit for bit on a CPU with the same versions and number of threads.
 With several Improve steps a Grow, checkpoints stand between the Grows only, since a batch of labels is not kept.
@@ -82,7 +82,8 @@ def train(
 ) -> Run:
     """Train a language model in a folder, with a bar, a log and checkpoints; or go on where a run in it was stopped.
 
-    Ctrl-C (and SIGTERM) finishes the step in hand, writes a checkpoint and raises :class:`Stopped`; a second one stops
+    Ctrl-C (and SIGTERM) finishes the step in hand, writes a checkpoint and raises
+    :class:`~ostrl.lm.interrupt.Stopped`; a second one stops
     at once. After that, or after a crash, ``train(place, resume=True)`` goes on from the newest checkpoint.
 
     Every line of ``log.jsonl`` says, of one step: ``step`` and ``grow`` (counted from 1), ``loss`` (the surrogate's
@@ -103,7 +104,7 @@ def train(
         ValueError: for a folder that holds a run already (or, to resume, none), another process in it, other
             settings than before, or damaged files.
         FloatingPointError: if the loss is no number any more.
-        Stopped: after Ctrl-C, when the checkpoint is written.
+        KeyboardInterrupt: a :class:`~ostrl.lm.interrupt.Stopped`, after Ctrl-C, when the checkpoint is written.
     """
     path = Path(place)
     if resume:

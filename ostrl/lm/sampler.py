@@ -13,12 +13,10 @@ from transformers import PreTrainedModel
 
 
 class Rows(NamedTuple):
-    """Token sequences of different lengths as one rectangle.
+    """Token sequences of different lengths as one rectangle, each ``[N, L]``.
 
-    Attributes:
-        tokens: ``[N, L]``, padded.
-        real: which of them are tokens, ``[N, L]``.
-        positions: the place of each in its own sequence, counted from 0, ``[N, L]``.
+    ``tokens`` are padded, ``real`` says which of them are tokens, and ``positions`` is the place of each in its own
+    sequence, counted from 0.
     """
 
     tokens: Int[Tensor, "N L"]
