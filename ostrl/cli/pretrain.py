@@ -56,7 +56,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         "pretrain",
         help="make the homework model from random weights",
         description="Have a small random Llama imitate the class, mistakes included, and save it into FOLDER in the "
-        "format of Hugging Face. Without options that is the model that ships, in a few minutes on two cores. It is no "
+        "format of Hugging Face. Without options it is one of the size and recipe of the model that ships. It is no "
         "resumable run: what is stopped begins again.",
         epilog="example: ostrl pretrain my-homework; a model of 25 million parameters on a GPU: ostrl pretrain large "
         "--hidden-size 512 --layers 8 --heads 8",
