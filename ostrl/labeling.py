@@ -70,6 +70,17 @@ class Labeler:
             TypeError: for a missing generator.
             ValueError: as :meth:`probs`, or for sizes below 1.
         """
+        return self.batch(policy, task, *self.draw(policy, task, batch_size, group_size, generator))
+
+    def draw(
+        self, policy: Policy, task: Task, batch_size: int, group_size: int, generator: torch.Generator
+    ) -> tuple[Any, Tensor, Tensor | None]:
+        """Draw prompts and have every slot written: B prompts, their answers, and a mask for answers in tokens.
+
+        Raises:
+            TypeError: for a missing generator.
+            ValueError: as :meth:`probs`, or for sizes below 1.
+        """
         check_task(task)
         task.check_policy(policy)
         slots = self.sources(group_size)
@@ -81,10 +92,18 @@ class Labeler:
         order = torch.tensor(columns, device=written[0].actions.device).argsort()
         actions = _side_by_side([part.actions for part in written])[:, order]
         if written[0].mask is None:
-            return self.batch(policy, task, prompts, actions)
-        return self.batch(policy, task, prompts, actions, _side_by_side([part.mask for part in written])[:, order])
+            return prompts, actions, None
+        return prompts, actions, _side_by_side([part.mask for part in written])[:, order]
 
-    def batch(self, policy: Policy, task: Task, prompts: Any, actions: Tensor, mask: Tensor | None = None) -> Batch:
+    def batch(
+        self,
+        policy: Policy,
+        task: Task,
+        prompts: Any,
+        actions: Tensor,
+        mask: Tensor | None = None,
+        log_prob: Tensor | None = None,
+    ) -> Batch:
         """Grade given answers and say how likely they were, as if this labeler had written them.
 
         Args:
@@ -93,6 +112,7 @@ class Labeler:
             prompts: B prompts.
             actions: ``[B, G]`` indices, or ``[B, G, T]`` tokens.
             mask: which tokens count, for answers in tokens.
+            log_prob: of the answers under the policy, if a forward pass has told; otherwise they are scored.
         """
         if checks.integer("actions", actions, "answers").ndim < 2:
             raise ValueError(f"actions must have shape [B, G] or [B, G, T], got {checks.shape_of(actions)}")
@@ -100,7 +120,7 @@ class Labeler:
         truncated: bool = getattr(policy, "truncated", False)
         texts = actions if mask is None else policy.decode(actions, mask)  # type: ignore[attr-defined]
         with torch.no_grad():
-            log_prob = score(policy, prompts, actions, mask)
+            log_prob = score(policy, prompts, actions, mask) if log_prob is None else log_prob.detach()
             behavior = policy.behavior_log_prob(prompts, actions, mask) if truncated else log_prob  # type: ignore[attr-defined]
             reference = None if self.reference is None else score(self.reference, prompts, actions, mask)
         if bool((slots == DEMONSTRATOR).any()):

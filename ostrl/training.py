@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from ostrl import checks, labeling
 from ostrl.batch import Batch, Policy, Task, score
@@ -159,24 +160,35 @@ def grow_improve(
     def steps() -> Iterator[Record]:
         step = itertools.count(1)
         for grow in itertools.count(1):
-            batch = methods[0].label.sample(policy, task, batch_size, group_size, generator)
+            prompts, actions, mask = methods[0].label.draw(policy, task, batch_size, group_size, generator)
+            log_prob: Tensor | None = forward(policy, prompts, actions, mask)
+            batch = methods[0].label.batch(policy, task, prompts, actions, mask, log_prob)
             mean_reward = batch.rewards.mean().item()
             if restart:
                 with torch.no_grad():
                     for parameter, start in zip(policy.parameters(), began[0], strict=True):
                         parameter.copy_(start)
                 optimizer.load_state_dict(copy.deepcopy(began[1]))
+                log_prob = None
             for improve, method in enumerate(methods):
                 for _ in range(improve_steps):
                     optimizer.zero_grad()
-                    loss = backward(method, policy, batch)
+                    loss = backward(method, policy, batch, log_prob)
                     optimizer.step()
+                    log_prob = None
                     yield Record(next(step), loss, mean_reward, batch, grow, improve)
 
     return steps()
 
 
-def backward(method: Method, policy: Policy, batch: Batch) -> float:
+def forward(policy: Policy, prompts: Any, actions: Tensor, mask: Tensor | None) -> Tensor:
+    """Log-probabilities (nats) of all labels, with their graph, unless the policy asks for few at a time."""
+    with torch.set_grad_enabled(not _cut(policy, actions)):
+        return score(policy, prompts, actions, mask)
+
+
+@torch.enable_grad()
+def backward(method: Method, policy: Policy, batch: Batch, log_prob: Tensor | None = None) -> float:
     """Add the gradient of the surrogate to ``.grad`` of the policy's parameters; returns the surrogate's value.
 
     A policy may ask for few answers at a time (``micro_batch_size``): weights and Z come from the whole batch whatever
@@ -186,21 +198,19 @@ def backward(method: Method, policy: Policy, batch: Batch) -> float:
         method: weighs and normalizes.
         policy: is scored; gradients accumulate, as always in PyTorch, so set them to zero first.
         batch: the labels.
+        log_prob: from :func:`forward` for these labels and the parameters as they are, if it was run already.
     """
-    cut: int | None = getattr(policy, "micro_batch_size", None)
-    if cut is None or cut >= batch.rewards.numel():
-        with torch.enable_grad():
-            log_prob = score(policy, batch.prompts, batch.actions, batch.mask)
-            now = dataclasses.replace(batch, log_prob=log_prob.detach())
-            weights = method.weights(now)
-            loss = surrogate_loss(log_prob, weights, method.normalize(now, weights), batch.mask)
-            loss.backward()
-        return loss.item()
-    with torch.no_grad():
-        log_prob = score(policy, batch.prompts, batch.actions, batch.mask)
-    now = dataclasses.replace(batch, log_prob=log_prob)
+    if log_prob is None:
+        log_prob = forward(policy, batch.prompts, batch.actions, batch.mask)
+    now = dataclasses.replace(batch, log_prob=log_prob.detach())
     weights = method.weights(now)
-    coefficient = divide(weights, method.normalize(now, weights)).flatten(0, 1)
+    normalizer = method.normalize(now, weights)
+    cut = _cut(policy, batch.actions)
+    if not cut:
+        loss = surrogate_loss(log_prob, weights, normalizer, batch.mask)
+        loss.backward()
+        return loss.item()
+    coefficient = divide(weights, normalizer).flatten(0, 1)
     group = batch.rewards.shape[1]
     value = 0.0
     for start in range(0, len(coefficient), cut):
@@ -209,9 +219,14 @@ def backward(method: Method, policy: Policy, batch: Batch) -> float:
         prompts: Any = [batch.prompts[row // group] for row in rows]
         actions = batch.actions.flatten(0, 1)[part, None]
         mask = None if batch.mask is None else batch.mask.flatten(0, 1)[part, None]
-        with torch.enable_grad():
-            prompts = torch.stack(prompts) if isinstance(batch.prompts, torch.Tensor) else prompts
-            loss = surrogate_loss(score(policy, prompts, actions, mask), coefficient[part, None], 1.0, mask)
-            loss.backward()
+        prompts = torch.stack(prompts) if isinstance(batch.prompts, Tensor) else prompts
+        loss = surrogate_loss(score(policy, prompts, actions, mask), coefficient[part, None], 1.0, mask)
+        loss.backward()
         value += loss.item()
     return value
+
+
+def _cut(policy: Policy, actions: Tensor) -> int:
+    """How many answers are learned from at a time, or 0 for all at once."""
+    size: int | None = getattr(policy, "micro_batch_size", None)
+    return size if size is not None and size < actions.shape[:2].numel() else 0
