@@ -46,7 +46,8 @@ def load(
             Hub, such as ``"HuggingFaceTB/SmolLM2-135M-Instruct"``, which is downloaded once.
         device: where to put it; ``None`` takes a GPU if there is one.
         dtype: of the weights.
-        settings: of the :class:`~ostrl.lm.LanguageModelPolicy`, such as ``temperature`` and ``max_new_tokens``.
+        settings: of the :class:`~ostrl.lm.LanguageModelPolicy`, such as ``temperature`` and ``max_new_tokens``; the
+            latter is the checkpoint's own (``generation_config.json``) if that has one and none is given here.
 
     Raises:
         TypeError: for a wrong kind of argument.
@@ -71,16 +72,23 @@ def load(
         raise ValueError(f"in {place} the weights do not fit config.json: {misfit}")
     if device is None:
         device = "cuda" if torch.cuda.is_available() else "cpu"
-    if name_or_path == "homework":
-        settings = {"max_new_tokens": 8} | settings
+    generation = getattr(model, "generation_config", None)
+    if generation is not None and generation.max_new_tokens is not None:
+        settings = {"max_new_tokens": generation.max_new_tokens} | settings
     return LanguageModelPolicy(model.to(device), tokenizer, **settings)
 
 
 def save(policy: LanguageModelPolicy, folder: str | Path) -> Path:
-    """Write a policy's model and tokenizer into a folder, in the format of Hugging Face; returns the folder."""
+    """Write a policy's model, its tokenizer and its ``max_new_tokens`` into a folder, in the format of Hugging Face.
+
+    Returns:
+        the folder.
+    """
     checks.instance("policy", policy, LanguageModelPolicy)
     place = Path(folder)
     place.mkdir(parents=True, exist_ok=True)
+    if policy.model.generation_config is not None:
+        policy.model.generation_config.max_new_tokens = policy.max_new_tokens
     with _quiet():
         policy.model.save_pretrained(place)
         policy.tokenizer.save_pretrained(place)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 import os
 import re
@@ -20,6 +21,7 @@ from ostrl import checks
 from ostrl.lm import homework, studies
 from ostrl.lm.checkpoint import load
 from ostrl.lm.gradients import compare_gradients
+from ostrl.lm.policy import LanguageModelPolicy
 from ostrl.lm.studies import Arm, Budget
 from ostrl.results import provenance
 
@@ -52,7 +54,8 @@ def compare(
 
     Raises:
         TypeError: for a wrong kind of argument.
-        ValueError: for no arms, numbers below 1, or a folder that holds runs of another budget or other arms.
+        ValueError: for no arms, numbers below 1, or a folder that holds runs of another budget, of other arms or
+            from other weights.
     """
     budget = budget or Budget()
     checks.positive_int("seeds", seeds)
@@ -85,8 +88,10 @@ def compare(
             seeds=list(range(seeds)),
             tuning_seeds=list(studies.TUNING_SEEDS),
             budget=dataclasses.asdict(budget),
+            weights=_fingerprint(load(budget.model)),
             note="threads are those of this process; each worker had one",
         ),
+        **({} if stronger is None else {"stronger": {"accuracy": _right(stronger)}}),
         "arms": {
             name: {
                 **dataclasses.asdict(arm),
@@ -101,10 +106,10 @@ def compare(
     }  # fmt: skip
 
 
-def gradients(*, budget: Budget, replicas: int = 64, command: str = "") -> dict[str, Any]:
+def gradients(*, budget: Budget, replicas: int = 100, command: str = "") -> dict[str, Any]:
     """The gradient estimates of the methods at the model that ships, and at the one that RL makes of it.
 
-    Each estimate is from the answers of one step; the reference is leave-one-out, from four times as many estimates.
+    Each estimate is from the answers of one step. The reference is leave-one-out, from twice as many others.
 
     Args:
         budget: where it begins, and what RL may spend.
@@ -116,18 +121,18 @@ def gradients(*, budget: Budget, replicas: int = 64, command: str = "") -> dict[
     """
     arms = {name: (arm.method(), studies.task_of(arm, None)) for name, arm in studies.GRADIENTS.items()}
     rl = Arm("rloo")
-    *_, (_, _, trained) = studies.train(rl, 5e-4, 2_000, budget)
-    policies = {"at the start": load(budget.model), "after RL": trained}
+    *_, (_, _, trained) = studies.train(rl, 1e-3, 2_000, budget)
+    policies = {"base": load(budget.model), "RL": trained}
     return {
         "title": "gradients",
         "provenance": provenance(
-            command, PACKAGES, device=_device(), replicas=replicas, reference_replicas=4 * replicas,
+            command, PACKAGES, device=_device(), replicas=replicas, reference_replicas=2 * replicas,
             labels=rl.labels, budget=dataclasses.asdict(budget), seed=3_000,
         ),
         "policies": {
             name: compare_gradients(
                 policy, arms, reference=arms["RL"], batch_size=rl.batch_size, group_size=rl.group_size,
-                replicas=replicas, reference_replicas=4 * replicas,
+                replicas=replicas, reference_replicas=2 * replicas,
                 generator=torch.Generator(policy.device).manual_seed(3_000),
             )
             for name, policy in policies.items()
@@ -141,11 +146,17 @@ def _device() -> str:
 
 def _same_study(place: Path, arms: Mapping[str, Arm], budget: Budget) -> None:
     """Require that what is written down there belongs to this study."""
-    asked = json.loads(json.dumps({"arms": {n: dataclasses.asdict(a) for n, a in arms.items()},
-                                   "budget": dataclasses.asdict(budget)}))  # fmt: skip
+    plain = {
+        "arms": {name: dataclasses.asdict(arm) for name, arm in arms.items()},
+        "budget": dataclasses.asdict(budget),
+        "weights": _fingerprint(load(budget.model)),
+    }
+    asked = json.loads(json.dumps(plain))
     note = place / "study.json"
     if note.exists() and json.loads(note.read_text("utf-8")) != asked:
-        raise ValueError(f"{place} holds runs of another study (other arms or another budget); name another folder")
+        raise ValueError(
+            f"{place} holds runs of another study (other arms, another budget or another model); name another folder"
+        )
     _write(note, asked)
 
 
@@ -180,7 +191,7 @@ def _stronger(place: Path, budget: Budget) -> dict[str, dict[str, float]]:
     file = place / "stronger.json"
     if not file.exists():
         twice = dataclasses.replace(budget, labels=2 * budget.labels)
-        *_, (_, _, policy) = tqdm(studies.train(Arm("rloo"), 5e-4, 2_000, twice), desc="stronger model")
+        *_, (_, _, policy) = tqdm(studies.train(Arm("rloo"), 1e-3, 2_000, twice), desc="stronger model")
         prompts = homework.task("train").prompts
         generator = torch.Generator(policy.device).manual_seed(2_000)
         texts: list[list[str]] = []
@@ -191,6 +202,19 @@ def _stronger(place: Path, budget: Budget) -> dict[str, dict[str, float]]:
         _write(file, counted)
     answers: dict[str, dict[str, float]] = json.loads(file.read_text("utf-8"))
     return answers
+
+
+def _fingerprint(policy: LanguageModelPolicy) -> str:
+    """Of the weights: other weights have another one."""
+    digest = hashlib.sha256()
+    for parameter in policy.parameters():
+        digest.update(parameter.detach().cpu().numpy().tobytes())
+    return digest.hexdigest()[:16]
+
+
+def _right(answers: Mapping[str, Mapping[str, float]]) -> float:
+    """How often answers are right, the mean over prompts."""
+    return statistics.mean(answers[prompt].get(homework.solve(prompt), 0.0) for prompt in answers)
 
 
 def _write(file: Path, values: Any) -> None:

@@ -1,7 +1,8 @@
 """The gradients themselves: direction, length and noise of a method's estimate on a language model, layer by layer.
 
-Nothing can be enumerated here, so everything is estimated from independent batches, and what noise adds to a squared
-length is taken off again.
+In general nothing can be enumerated here, so everything is estimated from independent batches, and what noise adds to
+a squared length is taken off again. (Where one string is right, as in the homework, the objective is a mean of
+probabilities, and its gradient is exact: chapter 9, ``prop-one-right-string``.)
 """
 
 from __future__ import annotations

@@ -25,7 +25,7 @@ WARM_UP = 0.05
 
 
 def new_policy(
-    *, seed: int = 0, hidden_size: int = 128, layers: int = 3, heads: int = 4, device: str = "cpu"
+    *, seed: int = 0, hidden_size: int = 128, layers: int = 3, heads: int = 8, device: str = "cpu"
 ) -> LanguageModelPolicy:
     """A Llama with random weights that reads and writes characters.
 
@@ -69,9 +69,9 @@ def pretrain(
     policy: LanguageModelPolicy,
     *,
     seed: int = 0,
-    steps: int = 3000,
-    batch_size: int = 128,
-    group_size: int = 1,
+    steps: int = 3500,
+    batch_size: int = 64,
+    group_size: int = 4,
     learning_rate: float = 2e-3,
 ) -> Iterator[Record]:
     """Teach a policy to write as the class does; yields a record after every step, and ends after the last.
@@ -79,7 +79,7 @@ def pretrain(
     ::
 
         policy = new_policy()
-        for record in tqdm.tqdm(pretrain(policy), total=3000): ...
+        for record in tqdm.tqdm(pretrain(policy), total=3500): ...
         ostrl.lm.save(policy, "my-homework")
 
     On one machine, and with as many threads, the same seed gives the same weights. ``record.mean_reward`` is how
@@ -99,7 +99,7 @@ def pretrain(
     """
     checks.positive_int("steps", steps)
     checks.number("learning_rate", learning_rate, above=0.0)
-    optimizer = torch.optim.AdamW(policy.parameters(), lr=learning_rate, betas=(0.9, 0.98))
+    optimizer = torch.optim.AdamW(policy.parameters(), lr=learning_rate, betas=(0.9, 0.95))
 
     def share(step: int) -> float:
         return min(1.0, (step + 1) / (WARM_UP * steps)) * (1 + math.cos(math.pi * step / steps)) / 2

@@ -10,11 +10,14 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
+from jaxtyping import Float
+from torch import Tensor
 
 from ostrl import methods
 from ostrl.lm import homework, students
@@ -24,7 +27,7 @@ from ostrl.lm.policy import LanguageModelPolicy
 from ostrl.lm.task import TextTask
 from ostrl.training import grow_improve
 
-LEARNING_RATES = (2e-4, 5e-4, 1e-3)
+LEARNING_RATES = (5e-4, 1e-3, 2e-3)
 TUNING_SEEDS = (1_000,)
 FEW = 64
 
@@ -49,7 +52,7 @@ class Arm:
         batch_size: prompts a Grow.
         group_size: answers a prompt.
         improve_steps: gradient steps a Grow.
-        learning_rates: the grid that is tuned over.
+        learning_rates: the grid that is tuned over; each is Adam's at the start.
     """
 
     row: str
@@ -76,7 +79,7 @@ BASELINES = {
     "REINFORCE, b = 1/2": Arm("reinforce", (("baseline", 0.5),)),
     "leave-one-out": Arm("rloo"),
     "GRPO": Arm("grpo"),
-    "leave-one-out, step × 10": Arm("rloo", learning_rates=(5e-3,)),
+    "leave-one-out, step × 10": Arm("rloo", learning_rates=(1e-2,)),
 }
 """Chapter 9: the same answers, weighted in four ways, and a step that is too large."""
 
@@ -96,13 +99,8 @@ LABELS = {
 STUDIES: dict[str, dict[str, Arm]] = {"baselines": BASELINES, "labels": LABELS}
 
 GRADIENTS = {
-    "RL": Arm("rloo"),
-    "REINFORCE": Arm("reinforce"),
-    "GRPO": Arm("grpo"),
-    "filtered": Arm("rest"),
-    "SFT, class": Arm("sft"),
-    "SFT, many right": Arm("sft", demonstrators="key"),
-    "self-training": Arm("self_training"),
+    name: LABELS[name]
+    for name in ("RL", "filtered", "SFT, many right", "SFT, partly wrong", "SFT, class", "self-training")
 }
 """Chapter 10: the gradients themselves, at one policy."""
 
@@ -115,8 +113,8 @@ class Budget:
         model: where every run begins.
         labels: answers that are labeled in a run.
         points: how often accuracy is measured along a run.
-        prompts: held-out prompts of each measurement.
-        samples: answers to each at the end.
+        prompts: held-out prompts that are answered at the end.
+        samples: answers to each of them.
     """
 
     model: str = "homework"
@@ -144,9 +142,14 @@ def task_of(arm: Arm, stronger: Mapping[str, Mapping[str, float]] | None) -> Tex
 
 
 def halves() -> tuple[list[str], list[str]]:
-    """Held-out prompts for tuning, and those for the results: every other one."""
-    prompts = homework.task("held_out").prompts
-    return prompts[::2], prompts[1::2]
+    """Held-out prompts for tuning, and those for the results: of each kind every other one."""
+    parts: tuple[list[str], list[str]] = ([], [])
+    count: Counter[str] = Counter()
+    for prompt in homework.prompts("held_out"):
+        kind = homework.kind(prompt)
+        parts[count[kind] % 2].append(prompt)
+        count[kind] += 1
+    return parts
 
 
 def train(
@@ -154,7 +157,8 @@ def train(
 ) -> Iterator[tuple[int, float, LanguageModelPolicy]]:
     """Run an arm: yields the labels spent so far, the mean grade of the last ones, and the policy, step by step.
 
-    The first is ``(0, nan, policy)``, before anything is learned.
+    The learning rate is Adam's, and falls to zero along a line. The first that is yielded is ``(0, nan, policy)``,
+    before anything is learned.
     """
     policy = load(budget.model)
     task = task_of(arm, stronger)
@@ -162,45 +166,78 @@ def train(
     optimizer = torch.optim.Adam(policy.parameters(), lr=learning_rate)
     yield 0, math.nan, policy
     grows = max(1, budget.labels // arm.labels)
+    steps = grows * arm.improve_steps
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1 - step / steps)
     records = grow_improve(
         [arm.method()], policy, task, optimizer, batch_size=arm.batch_size, group_size=arm.group_size,
         improve_steps=arm.improve_steps, generator=generator,
     )  # fmt: skip
-    for record in itertools.islice(records, grows * arm.improve_steps):
+    for record in itertools.islice(records, steps):
+        schedule.step()
         yield record.grow * arm.labels, record.mean_reward, policy
 
 
 def run(arm: Arm, learning_rate: float, seed: int, budget: Budget, tuning: bool,
         stronger: Mapping[str, Mapping[str, float]] | None = None) -> dict[str, Any]:  # fmt: skip
-    """One run of an arm, measured along the way and at its end, as plain values."""
+    """One run of an arm, measured along the way and at its end, as plain values.
+
+    The accuracies of the curve, and all that stands under ``"exact"``, are sums over answers, not samples.
+    """
     prompts = halves()[0 if tuning else 1]
-    held_out = TextTask(prompts, homework.grade)
     steps = list(range(0, budget.labels + 1, max(1, budget.labels // budget.points)))
     curve: list[tuple[int, float]] = []
     for spent, _, policy in train(arm, learning_rate, seed, budget, stronger):
         while steps and spent >= steps[0]:
             steps.pop(0)
             if not curve or curve[-1][0] != spent:
-                curve.append((spent, _accuracy(policy, held_out, budget.prompts, seed)))
+                curve.append((spent, success_rates(policy, prompts).mean().item()))
     result: dict[str, Any] = {"learning_rate": learning_rate, "seed": seed, "curve": curve}
     if tuning:
         return result | {"accuracy": curve[-1][1]}
+    return result | measure(policy, budget, seed)
+
+
+def measure(policy: LanguageModelPolicy, budget: Budget, seed: int) -> dict[str, Any]:
+    """Everything that is measured of a trained policy, as plain values: by sampling, and exactly."""
     base = load(budget.model)
+    result: dict[str, Any] = {}
     for split in ("held_out", "longer", "kinds"):
-        task = held_out if split == "held_out" else homework.task(split)
+        prompts = halves()[1] if split == "held_out" else list(homework.prompts(split))
         size = budget.prompts if split == "held_out" else budget.prompts // 2
         result[split] = evaluate(
-            policy, task, prompts=size, samples=budget.samples if split == "held_out" else 4, reference=base,
+            policy, TextTask(prompts, homework.grade), prompts=size,
+            samples=budget.samples if split == "held_out" else 4, reference=base,
             generator=torch.Generator(policy.device).manual_seed(seed), kind=homework.kind,
         ).to_dict()  # fmt: skip
-    return result | {"homework": homework_kl(policy, prompts[: budget.prompts // 2])}
+        result[split]["exact"] = exact_accuracy(policy, prompts)
+    return result | {"homework": homework_kl(policy, halves()[1][: budget.prompts // 2])}
 
 
-def _accuracy(policy: LanguageModelPolicy, task: TextTask, size: int, seed: int) -> float:
-    generator = torch.Generator(policy.device).manual_seed(seed)
-    prompts = task.sample_prompts(size, generator)
-    actions, mask = policy.sample(prompts, 2, generator)
-    return task.reward(prompts, policy.decode(actions, mask)).mean().item()
+def success_rates(policy: LanguageModelPolicy, prompts: Sequence[str]) -> Float[Tensor, "P"]:
+    """The probability that each prompt is answered right: one string is, so it is that string's; float64, no graph.
+
+    Implements ``prop-one-right-string``.
+    """
+    rates = []
+    for start in range(0, len(prompts), 512):
+        some = list(prompts[start : start + 512])
+        answers = policy.encode([[homework.solve(prompt)] for prompt in some])
+        with torch.no_grad():
+            rates.append(policy.log_prob(some, *answers).double().sum(-1)[:, 0].exp().cpu())
+    return torch.cat(rates)
+
+
+def exact_accuracy(policy: LanguageModelPolicy, prompts: Sequence[str]) -> dict[str, Any]:
+    """Accuracy, pass@k far beyond what could be sampled, and the same accuracy kind by kind."""
+    rates = success_rates(policy, prompts)
+    kinds = [homework.kind(prompt) for prompt in prompts]
+    return {
+        "accuracy": rates.mean().item(),
+        "pass_at": {str(2**power): (1 - (1 - rates) ** 2**power).mean().item() for power in range(11)},
+        "by_kind": {
+            kind: rates[torch.tensor([other == kind for other in kinds])].mean().item() for kind in sorted(set(kinds))
+        },
+    }
 
 
 def homework_kl(policy: LanguageModelPolicy, prompts: Sequence[str]) -> float:

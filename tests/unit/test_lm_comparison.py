@@ -1,6 +1,7 @@
 """Comparisons over seeds: the same budget for every arm, tuned alike, and nothing is run twice."""
 
 import json
+from collections import Counter
 
 import pytest
 import torch
@@ -44,6 +45,8 @@ def test_demonstrators_are_who_they_are_said_to_be():
 def test_prompts_of_tuning_and_of_the_results_are_apart_and_held_out():
     tuning, results = map(set, studies.halves())
     assert not tuning & results and tuning | results == set(homework.prompts("held_out"))
+    kinds = [Counter(map(homework.kind, half)) for half in studies.halves()]
+    assert kinds[0] == kinds[1] and len(kinds[0]) == 4
 
 
 def test_a_run_is_measured_along_the_way_and_the_seed_decides():
@@ -53,6 +56,26 @@ def test_a_run_is_measured_along_the_way_and_the_seed_decides():
     assert first["held_out"]["samples"] == 2 and first["longer"]["samples"] == 4
     assert set(first["kinds"]["by_kind"]) == {name for name, kind in homework.KINDS.items() if not kind.practiced}
     assert first == studies.run(arm(), 5e-4, 3, SMALL, tuning=False)
+
+
+def test_exact_accuracy_is_that_of_the_one_right_string():
+    policy = load(device="cpu")
+    prompts = homework.prompts("held_out")[:40]
+    rates = []
+    for prompt in prompts:  # the model itself, without the package: prompt, answer, end
+        tokens = [policy.tokenizer.bos_token_id, *policy.tokenizer(prompt, add_special_tokens=False)["input_ids"]]
+        answer = policy.tokenizer(homework.solve(prompt), add_special_tokens=False)["input_ids"]
+        answer.append(policy.tokenizer.eos_token_id)
+        with torch.no_grad():
+            logits = policy.model(torch.tensor([tokens + answer])).logits[0].double().log_softmax(-1)
+        rates.append(sum(logits[len(tokens) - 1 + i, t].item() for i, t in enumerate(answer)))
+    truth = torch.tensor(rates, dtype=torch.float64).exp()
+    assert torch.allclose(studies.success_rates(policy, prompts), truth, atol=1e-5)
+    exact = studies.exact_accuracy(policy, prompts)
+    assert exact["accuracy"] == pytest.approx(truth.mean().item(), abs=1e-5)
+    assert exact["pass_at"]["4"] == pytest.approx((1 - (1 - truth) ** 4).mean().item(), abs=1e-5)
+    adds = [rate for prompt, rate in zip(prompts, truth.tolist(), strict=True) if prompt.startswith("add")]
+    assert exact["by_kind"]["add"] == pytest.approx(sum(adds) / len(adds), abs=1e-5)
 
 
 def test_what_is_forgotten_is_a_sum_over_what_the_class_writes():
@@ -85,6 +108,10 @@ def test_a_comparison_goes_on_where_it_was_stopped_and_refuses_another_study(tmp
     monkeypatch.setattr(comparison.studies, "run", none)
     again = comparison.compare(arms, seeds=1, budget=SMALL, folder=tmp_path, command="typed", title="small")
     assert json.loads(json.dumps(result)) == json.loads(json.dumps(again))
+    monkeypatch.setattr(comparison, "_fingerprint", lambda _: "other weights")
+    with pytest.raises(ValueError, match="or another model"):
+        comparison.compare(arms, seeds=1, budget=SMALL, folder=tmp_path)
+    monkeypatch.undo()
     with pytest.raises(ValueError, match="holds runs of another study"):
         comparison.compare({"SFT": arm(row="sft")}, seeds=1, budget=SMALL, folder=tmp_path)
 
