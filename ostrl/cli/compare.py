@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 import shlex
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +20,8 @@ def run(arguments: argparse.Namespace) -> int:
     if not out.resolve().parent.is_dir():
         raise ValueError(f"--out: there is no folder {out.resolve().parent}")
     budget = studies.Budget(model=arguments.model, labels=arguments.labels)
-    command = shlex.join(["ostrl", *sys.argv[1:]])
+    typed = {"seeds": arguments.seeds, "labels": arguments.labels, "model": arguments.model}
+    command = shlex.join(["ostrl", "compare", *names, *(f"--{name}={value}" for name, value in typed.items())])
     if names == ["gradients"]:
         _write(out, comparison.gradients(budget=budget, command=command))
         print(f"the gradients are in {out}")
@@ -52,11 +52,12 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _write(out: Path, result: dict[str, Any]) -> None:
-    out.write_text(json.dumps(result, indent=1) + "\n", "utf-8")
+    rounded = json.loads(json.dumps(result), parse_float=lambda digits: float(f"{float(digits):.6g}"))
+    out.write_text(json.dumps(rounded, separators=(",", ":")) + "\n", "utf-8")
 
 
 def _accuracies(runs: list[dict[str, Any]]) -> str:
-    found = sorted(run["held_out"]["accuracy"] for run in runs)
+    found = sorted(run["held_out"]["exact"]["accuracy"] for run in runs)
     return f"{found[0]:.3f} to {found[-1]:.3f}"
 
 

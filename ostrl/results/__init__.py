@@ -2,7 +2,7 @@
 
 >>> from ostrl import results
 >>> results.available()
-['timings']
+['baselines', 'gradients', 'labels', 'samples', 'timings']
 """
 
 from __future__ import annotations
