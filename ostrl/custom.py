@@ -39,6 +39,9 @@ def own(function: Callable[..., Any], *, name: str = "", label: Labeler = labeli
         def my_loss(log_prob, rewards, clip=0.2): ...
         ostrl.exact.ledger([ostrl.own(my_loss), "rloo", "grpo"])
 
+    Where answers have tokens, log-probabilities are those of whole answers, ``[B, G]``, sums over their tokens;
+    ``actions`` and ``mask`` are ``[B, G, T]``.
+
     A function that does something :func:`torch.vmap` cannot follow (NumPy, ``.item()``, a branch on values) works, and
     is slow. The weights of a loss are those at the present log-probabilities, so that a clip acts once they move.
 
@@ -62,9 +65,20 @@ def own(function: Callable[..., Any], *, name: str = "", label: Labeler = labeli
     needed, extra = _arguments(function, name)
 
     def weigh(batch: Batch) -> Tensor:
+        def whole(log_prob: Tensor | None) -> Tensor | None:
+            """Of answers, summed over their tokens if they have any."""
+            if log_prob is None or batch.mask is None:
+                return log_prob
+            return torch.where(batch.mask, log_prob, 0.0).sum(-1)
+
+        present = whole(batch.log_prob)
+        assert present is not None
+
         def call(log_prob: Tensor) -> Tensor:
             # Copies, so that a function may change what it gets; it is called on the same batch more than once.
             copies = {key: value.clone() if isinstance(value, Tensor) else value for key, value in vars(batch).items()}
+            for field in ("behavior_log_prob", "ref_log_prob"):
+                copies[field] = whole(copies[field])
             fields = {**copies, "log_prob": log_prob, "batch": batch}
             for field in needed.values():
                 if fields[field] is None:
@@ -75,7 +89,7 @@ def own(function: Callable[..., Any], *, name: str = "", label: Labeler = labeli
 
         try:
             with torch.enable_grad():
-                leaf = batch.log_prob.clone().requires_grad_()
+                leaf = present.clone().requires_grad_()
                 result = call(leaf)
                 if result.ndim == 2 and result.requires_grad:
                     raise ValueError(
@@ -94,10 +108,10 @@ def own(function: Callable[..., Any], *, name: str = "", label: Labeler = labeli
         except RuntimeError as error:  # inside torch.vmap, only functional differentiation works
             if "functorch" not in str(error):
                 raise
-            result = call(batch.log_prob)
+            result = call(present)
             if result.ndim == 2:
                 return result.detach()
-            slope = torch.func.grad(call)(batch.log_prob)
+            slope = torch.func.grad(call)(present)
         return -slope * batch.rewards.numel()
 
     return Method(

@@ -97,7 +97,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         usage="ostrl train FOLDER [options]\n       ostrl train --resume FOLDER [--steps N]",
     )
     command.add_argument("folder", nargs="?", metavar="FOLDER", help="a new folder for the run")
-    command.add_argument("--resume", metavar="FOLDER", help="go on with the run in this folder; --steps may be more")
+    command.add_argument("--resume", metavar="FOLDER", help="go on with the run in this folder, to --steps if given")
     for title, options in OPTIONS.items():
         group = command.add_argument_group(title)
         for name, (metavar, kind, default, text) in options.items():

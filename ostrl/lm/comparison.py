@@ -54,14 +54,17 @@ def compare(
 
     Raises:
         TypeError: for a wrong kind of argument.
-        ValueError: for no arms, numbers below 1, or a folder that holds runs of another budget, of other arms or
-            from other weights.
+        ValueError: for no arms, numbers below 1, labels that are no whole number of Grows, or a folder that holds runs
+            of another budget, of other arms or from other weights.
     """
     budget = budget or Budget()
     checks.positive_int("seeds", seeds)
     checks.positive_int("workers", workers)
     if not arms:
         raise ValueError("arms must name at least one arm, got none")
+    for name, arm in arms.items():
+        if budget.labels % arm.labels:
+            raise ValueError(f"labels must be a multiple of {arm.labels}, a Grow of {name}, got {budget.labels}")
     place = Path(folder)
     place.mkdir(parents=True, exist_ok=True)
     _same_study(place, arms, budget)

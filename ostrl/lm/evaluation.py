@@ -145,7 +145,7 @@ def evaluate(
     Args:
         policy: evaluated at its own temperature; for another one, pass ``policy.at(temperature=...)``.
         task: grades the answers.
-        prompts: how many to draw from the task, or a list of them.
+        prompts: how many to draw from the task, with replacement, or a list of them.
         samples: answers to each.
         k: of pass@k, each at most ``samples``; ``None`` for 1, 2, 4, … up to it.
         generator: the source of randomness.
@@ -189,7 +189,8 @@ def evaluate(
             "length": mask.sum(-1).double().mean(1),
         }
         if reference is not None:
-            by_prompt["kl"] = (log_prob - reference.log_prob(asked, actions, mask).double().sum(-1)).mean(1)
+            other = reference.behavior_log_prob if reference.truncated else reference.log_prob
+            by_prompt["kl"] = (log_prob - other(asked, actions, mask).double().sum(-1)).mean(1)
 
     def measured(rows: Tensor, by_kind: dict[str, Evaluation]) -> Evaluation:
         means = {name: values.cpu()[rows].mean().item() for name, values in by_prompt.items()}

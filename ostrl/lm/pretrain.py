@@ -45,7 +45,7 @@ def new_policy(
     for name, size in {"hidden_size": hidden_size, "layers": layers, "heads": heads}.items():
         checks.positive_int(name, size)
     if hidden_size % (2 * heads):
-        raise ValueError(f"hidden_size must be a multiple of twice heads = {heads}, got {hidden_size}")
+        raise ValueError(f"hidden_size must be a multiple of 2 · heads = {2 * heads}, got {hidden_size}")
     tokenizer = character_tokenizer()
     config = LlamaConfig(
         vocab_size=len(tokenizer),

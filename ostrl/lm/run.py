@@ -93,7 +93,7 @@ def train(
 
     Args:
         place: the run's folder, a new or empty one unless ``resume`` is set.
-        settings: of the run. To resume, ``None`` or the same; only ``steps`` may be more, to train on.
+        settings: of the run. To resume, ``None`` or the same; only ``steps`` may change, to no fewer than were taken.
         resume: go on with the run in that folder.
         task: what to practice on; ``None`` for the split of the homework that the settings name. To resume, it must be
             given again.

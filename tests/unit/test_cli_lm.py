@@ -2,15 +2,18 @@
 
 import dataclasses
 import json
+import shlex
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import tiny_lm
 import torch
 
 from ostrl import cli, lm
+from ostrl.cli import compare, ledger, pretrain, sample
 from ostrl.cli import train as train_command
 from ostrl.lm import folder, homework
 from ostrl.lm.settings import Settings
@@ -195,3 +198,14 @@ assert "transformers" not in sys.modules
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert "--resume FOLDER" in done.stdout
+
+
+def test_the_commands_of_the_readme_are_understood(monkeypatch):
+    readme = Path(__file__).resolve().parents[2] / "README.md"
+    lines = [line for line in readme.read_text("utf8").splitlines() if line.startswith("ostrl ")]
+    typed = [shlex.split(line, comments=True) for line in lines]
+    assert len(typed) >= 3
+    for module in (compare, ledger, pretrain, sample, train_command):
+        monkeypatch.setattr(module, "run", lambda arguments: 0)
+    for _, *arguments in typed:
+        assert cli.main(arguments) == 0

@@ -121,6 +121,7 @@ def test_a_comparison_goes_on_where_it_was_stopped_and_refuses_another_study(tmp
     [
         (["compare", "rlooo"], "'rlooo' is neither a study"),
         (["compare", "rloo", "--out", "nowhere/x.json"], "--out: there is no folder"),
+        (["compare", "rloo", "--labels", "100"], "labels must be a multiple of 256, a Grow of rloo, got 100"),
         (["compare", "rloo", "--seeds", "0"], "seeds must be at least 1, got 0"),
     ],
 )

@@ -137,6 +137,12 @@ def test_full_marks_are_asked_for(policy):
     assert evaluate(policy, half, generator=generator(), full_marks=0.5).accuracy == 1
 
 
+def test_a_truncated_policy_does_not_diverge_from_itself(policy):
+    cut = policy.at(top_k=2)
+    measured = evaluate(cut, tiny_lm.task(), prompts=8, samples=4, generator=generator(), reference=cut)
+    assert measured.kl == 0
+
+
 def test_the_same_generator_gives_the_same_numbers(policy, reference):
     first, again, other = (
         evaluate(policy, tiny_lm.task(), generator=generator(seed), reference=reference) for seed in (1, 1, 2)

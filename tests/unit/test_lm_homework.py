@@ -308,7 +308,7 @@ def test_the_shipped_model_has_the_default_size(shipped):
 @pytest.mark.parametrize(
     "settings, error, message",
     [
-        ({"hidden_size": 100, "heads": 3}, ValueError, "hidden_size must be a multiple of twice heads = 3, got 100"),
+        ({"hidden_size": 100, "heads": 3}, ValueError, "hidden_size must be a multiple of 2 · heads = 6, got 100"),
         ({"layers": 0}, ValueError, "layers must be at least 1"),
         ({"heads": 2.0}, TypeError, "heads must be an int"),
     ],

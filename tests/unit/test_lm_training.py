@@ -208,6 +208,29 @@ def test_weights_of_single_tokens(cut):
     torch.testing.assert_close(slope(method, policy, batch)[1], expected, rtol=0, atol=1e-12)
 
 
+def my_loss(log_prob, rewards):
+    advantage = rewards - rewards.mean(dim=1, keepdim=True)
+    ratio = (log_prob - log_prob.detach()).exp()
+    return -(ratio * advantage).mean()
+
+
+@pytest.mark.parametrize("texts", [["47", "4", "reverse", ""], ["47", "+1", ""]])  # and as many tokens as answers
+def test_a_loss_of_ones_own_sees_whole_answers(texts):
+    policy = tiny.load("llama")
+    actions, mask = policy.encode([texts] * len(PROMPTS))
+    assert len(texts) == 4 or mask.shape[1] == mask.shape[2] == len(PROMPTS)
+    batch = ostrl.labeling.on_policy.batch(policy, task(), PROMPTS, actions, mask)
+    weights = ostrl.own(my_loss).weights(batch)
+    assert torch.allclose(weights, batch.rewards - batch.rewards.mean(1, keepdim=True), atol=1e-6)
+
+    def lengths_seen(log_prob, ref_log_prob, behavior_log_prob, mask):
+        assert log_prob.shape == ref_log_prob.shape == behavior_log_prob.shape == mask.shape[:2]
+        return torch.zeros_like(log_prob).detach()
+
+    noted = dataclasses.replace(batch, ref_log_prob=batch.log_prob)
+    assert not ostrl.own(lengths_seen).weights(noted).any()
+
+
 def test_weights_of_another_shape_are_refused():
     policy = tiny.load("gpt2", max_new_tokens=5)
     _, batch = labeled("rloo", policy)
