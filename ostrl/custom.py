@@ -65,20 +65,16 @@ def own(function: Callable[..., Any], *, name: str = "", label: Labeler = labeli
     needed, extra = _arguments(function, name)
 
     def weigh(batch: Batch) -> Tensor:
-        def whole(log_prob: Tensor | None) -> Tensor | None:
-            """Of answers, summed over their tokens if they have any."""
-            if log_prob is None or batch.mask is None:
-                return log_prob
-            return torch.where(batch.mask, log_prob, 0.0).sum(-1)
-
-        present = whole(batch.log_prob)
-        assert present is not None
+        seen = dict(vars(batch))
+        if batch.mask is not None:  # log-probabilities of tokens become those of answers
+            for field in ("log_prob", "behavior_log_prob", "ref_log_prob"):
+                if seen[field] is not None:
+                    seen[field] = torch.where(batch.mask, seen[field], 0.0).sum(-1)
+        present: Tensor = seen["log_prob"]
 
         def call(log_prob: Tensor) -> Tensor:
             # Copies, so that a function may change what it gets; it is called on the same batch more than once.
-            copies = {key: value.clone() if isinstance(value, Tensor) else value for key, value in vars(batch).items()}
-            for field in ("behavior_log_prob", "ref_log_prob"):
-                copies[field] = whole(copies[field])
+            copies = {key: value.clone() if isinstance(value, Tensor) else value for key, value in seen.items()}
             fields = {**copies, "log_prob": log_prob, "batch": batch}
             for field in needed.values():
                 if fields[field] is None:

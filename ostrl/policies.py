@@ -220,7 +220,8 @@ def _log_softmax(logits: Tensor) -> Tensor:
 def real_tokens(strings: Int[Tensor, "*batch T"]) -> Tensor:
     """Which tokens belong to their string: all up to and with the first 0. Same shape, boolean.
 
-    It goes by the position of the first end token, never by ``token == padding``: the end token is a token.
+    It goes by the position of the first end token, never by ``token == padding``: the end token is a token, and often
+    the padding, too.
     """
     ends = (strings == 0).long()
     return ends.cumsum(-1) - ends == 0

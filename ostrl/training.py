@@ -160,9 +160,8 @@ def grow_improve(
     def steps() -> Iterator[Record]:
         step = itertools.count(1)
         for grow in itertools.count(1):
-            prompts, actions, mask = methods[0].label.draw(policy, task, batch_size, group_size, generator)
-            log_prob: Tensor | None = forward(policy, prompts, actions, mask)
-            batch = methods[0].label.batch(policy, task, prompts, actions, mask, log_prob)
+            log_prob: Tensor | None
+            batch, log_prob = label(methods[0], policy, task, batch_size, group_size, generator)
             mean_reward = batch.rewards.mean().item()
             if restart:
                 with torch.no_grad():
@@ -181,7 +180,29 @@ def grow_improve(
     return steps()
 
 
-def forward(policy: Policy, prompts: Any, actions: Tensor, mask: Tensor | None) -> Tensor:
+def label(
+    method: Method, policy: Policy, task: Task, batch_size: int, group_size: int, generator: torch.Generator
+) -> tuple[Batch, Tensor]:
+    """A batch of labels, and their log-probabilities with the graph, so that :func:`backward` need not score again.
+
+    Args:
+        method: says who labels.
+        policy: is scored.
+        task: prompts and grades.
+        batch_size: B.
+        group_size: G.
+        generator: the source of randomness.
+
+    Raises:
+        TypeError: for a missing generator.
+        ValueError: as :meth:`ostrl.labeling.Labeler.sample`.
+    """
+    prompts, actions, mask = method.label.draw(policy, task, batch_size, group_size, generator)
+    log_prob = _forward(policy, prompts, actions, mask)
+    return method.label.batch(policy, task, prompts, actions, mask, log_prob), log_prob
+
+
+def _forward(policy: Policy, prompts: Any, actions: Tensor, mask: Tensor | None) -> Tensor:
     """Log-probabilities (nats) of all labels, with their graph, unless the policy asks for few at a time."""
     with torch.set_grad_enabled(not _cut(policy, actions)):
         return score(policy, prompts, actions, mask)
@@ -198,10 +219,10 @@ def backward(method: Method, policy: Policy, batch: Batch, log_prob: Tensor | No
         method: weighs and normalizes.
         policy: is scored; gradients accumulate, as always in PyTorch, so set them to zero first.
         batch: the labels.
-        log_prob: from :func:`forward` for these labels and the parameters as they are, if it was run already.
+        log_prob: from :func:`label` for these labels, if the parameters are still as they were.
     """
     if log_prob is None:
-        log_prob = forward(policy, batch.prompts, batch.actions, batch.mask)
+        log_prob = _forward(policy, batch.prompts, batch.actions, batch.mask)
     now = dataclasses.replace(batch, log_prob=log_prob.detach())
     weights = method.weights(now)
     normalizer = method.normalize(now, weights)

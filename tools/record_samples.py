@@ -7,14 +7,12 @@ A minute on one core. The run is that of the chapter: leave-one-out, 64 prompts 
 
 from __future__ import annotations
 
-import itertools
 import json
 from pathlib import Path
 
 import torch
 
 import ostrl
-from ostrl import METHODS, lm
 from ostrl.lm import homework, students, studies
 from ostrl.lm.recording import record
 from ostrl.results import provenance
@@ -32,18 +30,13 @@ def main() -> None:
     for kind in homework.KINDS:
         prompts += [p for p in (*held_out, *others) if homework.kind(p) == kind][:EACH]
 
-    policy = lm.load()
-    optimizer = torch.optim.Adam(policy.parameters(), lr=7e-4)
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1 - step / STEPS[-1])
-    generator = torch.Generator(policy.device).manual_seed(SEED)
-    steps = ostrl.train_steps(
-        METHODS["rloo"], policy, homework.task("train"), optimizer, batch_size=64, group_size=4, generator=generator
-    )
-    recording, done = None, 0
-    for step in STEPS:
-        for _ in itertools.islice(steps, step - done):
-            schedule.step()
-        done = step
+    arm = studies.Arm("rloo")
+    budget = studies.Budget(labels=STEPS[-1] * arm.labels)
+    recording = None
+    for spent, _, policy in studies.train(arm, 7e-4, SEED, budget):
+        step = spent // arm.labels
+        if step not in STEPS:
+            continue
         recording = record(
             policy,
             homework.task("train"),

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import math
 from collections import Counter
-from pathlib import Path
 
 from ostrl.table import Table
 
@@ -22,8 +21,6 @@ def run(arguments: argparse.Namespace) -> int:
 
     names = ("temperature", "max_new_tokens", "top_k", "top_p", "device")
     settings = {name: getattr(arguments, name) for name in names if getattr(arguments, name) is not None}
-    if (Path(arguments.model) / "run.json").is_file():
-        settings = {"max_new_tokens": folder.stored(arguments.model).max_new_tokens} | settings
     policy = lm.load(folder.model_folder(arguments.model), **settings)
     generator = torch.Generator(policy.device).manual_seed(arguments.seed)
     prompts = arguments.prompts or homework.task(arguments.split or "held_out").sample_prompts(

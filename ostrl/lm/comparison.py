@@ -20,6 +20,7 @@ from tqdm import tqdm
 from ostrl import checks
 from ostrl.lm import homework, studies
 from ostrl.lm.checkpoint import load
+from ostrl.lm.folder import read_json, write_json
 from ostrl.lm.gradients import compare_gradients
 from ostrl.lm.policy import LanguageModelPolicy
 from ostrl.lm.studies import Arm, Budget
@@ -67,7 +68,8 @@ def compare(
             raise ValueError(f"labels must be a multiple of {arm.labels}, a Grow of {name}, got {budget.labels}")
     place = Path(folder)
     place.mkdir(parents=True, exist_ok=True)
-    _same_study(place, arms, budget)
+    weights = _fingerprint(load(budget.model))
+    _same_study(place, arms, budget, weights)
     stronger = _stronger(place, budget) if any(a.demonstrators == "stronger" for a in arms.values()) else None
 
     tuning = [(n, a, rate, seed) for n, a in arms.items() if len(a.learning_rates) > 1
@@ -91,7 +93,7 @@ def compare(
             seeds=list(range(seeds)),
             tuning_seeds=list(studies.TUNING_SEEDS),
             budget=dataclasses.asdict(budget),
-            weights=_fingerprint(load(budget.model)),
+            weights=weights,
             note="threads are those of this process; each worker had one",
         ),
         **({} if stronger is None else {"stronger": {"accuracy": _right(stronger)}}),
@@ -147,20 +149,20 @@ def _device() -> str:
     return torch.cuda.get_device_name() if torch.cuda.is_available() else f"CPU, {len(os.sched_getaffinity(0))} cores"
 
 
-def _same_study(place: Path, arms: Mapping[str, Arm], budget: Budget) -> None:
+def _same_study(place: Path, arms: Mapping[str, Arm], budget: Budget, weights: str) -> None:
     """Require that what is written down there belongs to this study."""
     plain = {
         "arms": {name: dataclasses.asdict(arm) for name, arm in arms.items()},
         "budget": dataclasses.asdict(budget),
-        "weights": _fingerprint(load(budget.model)),
+        "weights": weights,
     }
     asked = json.loads(json.dumps(plain))
     note = place / "study.json"
-    if note.exists() and json.loads(note.read_text("utf-8")) != asked:
+    if note.exists() and read_json(note) != asked:
         raise ValueError(
             f"{place} holds runs of another study (other arms, another budget or another model); name another folder"
         )
-    _write(note, asked)
+    write_json(note, asked)
 
 
 def _run_all(
@@ -182,11 +184,11 @@ def _run_all(
                 for i in missing
             }
             for future in tqdm(as_completed(running), total=len(running), desc=what, unit="run"):
-                _write(running[future], future.result())
+                write_json(running[future], future.result())
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
-    return [(*job[:3], json.loads(file.read_text("utf-8"))) for job, file in zip(jobs, files, strict=True)]
+    return [(*job[:3], read_json(file)) for job, file in zip(jobs, files, strict=True)]
 
 
 def _stronger(place: Path, budget: Budget) -> dict[str, dict[str, float]]:
@@ -195,15 +197,12 @@ def _stronger(place: Path, budget: Budget) -> dict[str, dict[str, float]]:
     if not file.exists():
         twice = dataclasses.replace(budget, labels=2 * budget.labels)
         *_, (_, _, policy) = tqdm(studies.train(Arm("rloo"), 1e-3, 2_000, twice), desc="stronger model")
-        prompts = homework.task("train").prompts
+        prompts = homework.prompts("train")
         generator = torch.Generator(policy.device).manual_seed(2_000)
-        texts: list[list[str]] = []
-        for start in range(0, len(prompts), 64):
-            actions, mask = policy.sample(prompts[start : start + 64], 4, generator)
-            texts += policy.decode(actions, mask)
+        texts = policy.decode(*policy.at(micro_batch_size=256).sample(list(prompts), 4, generator))
         counted = {p: {t: group.count(t) / len(group) for t in group} for p, group in zip(prompts, texts, strict=True)}
-        _write(file, counted)
-    answers: dict[str, dict[str, float]] = json.loads(file.read_text("utf-8"))
+        write_json(file, counted)
+    answers: dict[str, dict[str, float]] = read_json(file)
     return answers
 
 
@@ -218,9 +217,3 @@ def _fingerprint(policy: LanguageModelPolicy) -> str:
 def _right(answers: Mapping[str, Mapping[str, float]]) -> float:
     """How often answers are right, the mean over prompts."""
     return statistics.mean(answers[prompt].get(homework.solve(prompt), 0.0) for prompt in answers)
-
-
-def _write(file: Path, values: Any) -> None:
-    part = file.with_suffix(".part")
-    part.write_text(json.dumps(values), "utf-8")
-    part.replace(file)

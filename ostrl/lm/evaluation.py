@@ -176,8 +176,7 @@ def evaluate(
 
     with torch.no_grad():
         actions, mask = policy.sample(asked, samples, generator)
-        scorer = policy.behavior_log_prob if policy.truncated else policy.log_prob
-        log_prob = scorer(asked, actions, mask).double().sum(-1)
+        log_prob = policy.behavior_log_prob(asked, actions, mask).double().sum(-1)
         correct = task.reward(asked, policy.decode(actions, mask)).cpu() >= full_marks
         best = policy.at(temperature=0.0, top_k=None, top_p=None)
         greedy = task.reward(asked, best.decode(*best.sample(asked, 1, generator))).cpu() >= full_marks
@@ -189,8 +188,8 @@ def evaluate(
             "length": mask.sum(-1).double().mean(1),
         }
         if reference is not None:
-            other = reference.behavior_log_prob if reference.truncated else reference.log_prob
-            by_prompt["kl"] = (log_prob - other(asked, actions, mask).double().sum(-1)).mean(1)
+            other = reference.behavior_log_prob(asked, actions, mask).double().sum(-1)
+            by_prompt["kl"] = (log_prob - other).mean(1)
 
     def measured(rows: Tensor, by_kind: dict[str, Evaluation]) -> Evaluation:
         means = {name: values.cpu()[rows].mean().item() for name, values in by_prompt.items()}

@@ -20,7 +20,7 @@ from ostrl import checks
 from ostrl.lm.policy import LanguageModelPolicy
 from ostrl.lm.task import TextTask
 from ostrl.methods import Method
-from ostrl.training import backward
+from ostrl.training import backward, label
 
 Parts = dict[str, torch.Tensor]
 
@@ -124,7 +124,7 @@ def _estimate(
 ) -> Parts:  # fmt: skip
     """One estimate of the gradient of ascent, in parts: one vector a layer, and one of all."""
     policy.zero_grad()
-    backward(method, policy, method.label.sample(policy, task, batch_size, group_size, generator))
+    backward(method, policy, *label(method, policy, task, batch_size, group_size, generator))
     layers: dict[str, list[torch.Tensor]] = {}
     for name, parameter in policy.model.named_parameters():
         if parameter.grad is not None:

@@ -11,6 +11,8 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from transformers import PreTrainedModel
 
+from ostrl.policies import real_tokens
+
 
 class Rows(NamedTuple):
     """Token sequences of different lengths as one rectangle, each ``[N, L]``.
@@ -94,13 +96,8 @@ def log_softmax(
 
 
 def until_end(tokens: Int[Tensor, "*batch T"], end_ids: list[int]) -> Bool[Tensor, "*batch T"]:
-    """Which tokens belong to their answer: all up to and with the first end token.
-
-    It goes by the position of the first end token, never by ``token == padding``: the end token is a token, and often
-    the padding, too.
-    """
-    ends = torch.isin(tokens, torch.tensor(end_ids, device=tokens.device)).long()
-    return ends.cumsum(-1) - ends == 0
+    """Which tokens belong to their answer: all up to and with the first end token."""
+    return real_tokens(torch.isin(tokens, torch.tensor(end_ids, device=tokens.device), invert=True))
 
 
 @torch.no_grad()

@@ -126,11 +126,10 @@ class Budget:
 
 def task_of(arm: Arm, stronger: Mapping[str, Mapping[str, float]] | None) -> TextTask:
     """What an arm learns from: the practiced prompts, and who demonstrates."""
-    train = homework.task("train")
     if arm.demonstrators == "few":
-        generator = torch.Generator().manual_seed(0)
-        chosen = torch.randperm(len(train.prompts), generator=generator)[:FEW].tolist()
-        return TextTask([train.prompts[index] for index in chosen], homework.grade, homework.key)
+        train = homework.prompts("train")
+        chosen = torch.randperm(len(train), generator=torch.Generator().manual_seed(0))[:FEW].tolist()
+        return TextTask([train[index] for index in chosen], homework.grade, homework.key)
     written: dict[str, Writes] = {"class": students.distribution, "key": homework.key, "partly_wrong": partly_wrong}
     if stronger is not None:
         written["stronger"] = stronger.__getitem__
@@ -138,7 +137,7 @@ def task_of(arm: Arm, stronger: Mapping[str, Mapping[str, float]] | None) -> Tex
             return TextTask(list(stronger), homework.grade, written["stronger"])
     if arm.demonstrators not in written:
         raise ValueError(f"demonstrators must be one of {', '.join(written)}, few; got {arm.demonstrators!r}")
-    return TextTask(train.prompts, homework.grade, written[arm.demonstrators])
+    return homework.task("train", written[arm.demonstrators])
 
 
 def halves() -> tuple[list[str], list[str]]:
@@ -194,23 +193,25 @@ def run(arm: Arm, learning_rate: float, seed: int, budget: Budget, tuning: bool,
     result: dict[str, Any] = {"learning_rate": learning_rate, "seed": seed, "curve": curve}
     if tuning:
         return result | {"accuracy": curve[-1][1]}
-    return result | measure(policy, budget, seed)
+    return result | measure(policy, prompts, budget, seed)
 
 
-def measure(policy: LanguageModelPolicy, budget: Budget, seed: int) -> dict[str, Any]:
+def measure(policy: LanguageModelPolicy, held_out: list[str], budget: Budget, seed: int) -> dict[str, Any]:
     """Everything that is measured of a trained policy, as plain values: by sampling, and exactly."""
     base = load(budget.model)
+    few = budget.prompts // 2
     result: dict[str, Any] = {}
-    for split in ("held_out", "longer", "kinds"):
-        prompts = halves()[1] if split == "held_out" else list(homework.prompts(split))
-        size = budget.prompts if split == "held_out" else budget.prompts // 2
+    for split, prompts, size, samples in (
+        ("held_out", held_out, budget.prompts, budget.samples),
+        ("longer", homework.prompts("longer"), few, 4),
+        ("kinds", homework.prompts("kinds"), few, 4),
+    ):
+        generator = torch.Generator(policy.device).manual_seed(seed)
         result[split] = evaluate(
-            policy, TextTask(prompts, homework.grade), prompts=size,
-            samples=budget.samples if split == "held_out" else 4, reference=base,
-            generator=torch.Generator(policy.device).manual_seed(seed), kind=homework.kind,
-        ).to_dict()  # fmt: skip
-        result[split]["exact"] = exact_accuracy(policy, prompts)
-    return result | {"homework": homework_kl(policy, halves()[1][: budget.prompts // 2])}
+            policy, TextTask(prompts, homework.grade), prompts=size, samples=samples, reference=base,
+            generator=generator, kind=homework.kind,
+        ).to_dict() | {"exact": exact_accuracy(policy, prompts)}  # fmt: skip
+    return result | {"homework": homework_kl(policy, held_out[:few])}
 
 
 def success_rates(policy: LanguageModelPolicy, prompts: Sequence[str]) -> Float[Tensor, "P"]:
@@ -218,13 +219,10 @@ def success_rates(policy: LanguageModelPolicy, prompts: Sequence[str]) -> Float[
 
     Implements ``prop-one-right-string``.
     """
-    rates = []
-    for start in range(0, len(prompts), 512):
-        some = list(prompts[start : start + 512])
-        answers = policy.encode([[homework.solve(prompt)] for prompt in some])
-        with torch.no_grad():
-            rates.append(policy.log_prob(some, *answers).double().sum(-1)[:, 0].exp().cpu())
-    return torch.cat(rates)
+    answers = policy.encode([[homework.solve(prompt)] for prompt in prompts])
+    with torch.no_grad():
+        log_prob = policy.at(micro_batch_size=512).log_prob(list(prompts), *answers)
+    return log_prob.double().sum(-1)[:, 0].exp().cpu()
 
 
 def exact_accuracy(policy: LanguageModelPolicy, prompts: Sequence[str]) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """The commands of the small language model, as a person types them."""
 
 import dataclasses
+import inspect
 import json
 import shlex
 import signal
@@ -16,6 +17,8 @@ from ostrl import cli, lm
 from ostrl.cli import compare, ledger, pretrain, sample
 from ostrl.cli import train as train_command
 from ostrl.lm import folder, homework
+from ostrl.lm.pretrain import new_policy
+from ostrl.lm.pretrain import pretrain as pretraining
 from ostrl.lm.settings import Settings
 
 SMALL = ["--batch-size", "2", "--group-size", "2", "--max-new-tokens", "3", "--evaluate", "4", "--device", "cpu"]
@@ -167,6 +170,16 @@ def test_answers_come_with_their_probability_and_grade(model, trained, capsys):
     assert len(lines) == 2 + 3 + 1  # at temperature 0, all answers to a prompt are one
     assert all(line.startswith(("larger", "double")) and " 8 " in line for line in lines[2:-1])
     assert "not both" in fails(capsys, "sample", "add 1 2:", "--split", "train")
+
+
+def test_the_command_that_pretrains_has_the_defaults_of_python(tmp_path, monkeypatch):
+    seen = []
+    monkeypatch.setattr(pretrain, "run", lambda arguments: seen.append(vars(arguments)) or 0)
+    assert cli.main(["pretrain", str(tmp_path)]) == 0
+    for function in (new_policy, pretraining):
+        defaults = {p.name: p.default for p in inspect.signature(function).parameters.values() if p.name != "policy"}
+        defaults.pop("device", None)  # the command takes a GPU if there is one
+        assert defaults and defaults.items() <= seen[0].items()
 
 
 def test_pretraining_makes_a_model_that_loads(tmp_path, capsys):
