@@ -1,0 +1,78 @@
+// A small card beside a link to an equation, claim, figure, citation or glossary term shows what the link leads to. The
+// page brings the cards' contents itself (book/_ext/ostrl_previews.py). The pointer opens a card by resting on the link,
+// the keyboard by reaching it; Escape, leaving, or following the link closes it. On a touch screen a tap follows the link.
+(() => {
+  const data = document.getElementById('previews');
+  const main = document.querySelector('main');
+  if (!data || !main) return;
+  const contents = JSON.parse(data.textContent);
+  const card = document.createElement('div');
+  card.id = 'preview';
+  card.className = 'preview mathjax_ignore';
+  card.setAttribute('role', 'tooltip');
+  card.hidden = true;
+  main.append(card);
+  let owner = null, timer = 0;
+
+  const link = event => {
+    const found = event.target.closest?.('a.internal[href]');
+    return found && !card.contains(found) && contents[found.getAttribute('href')] ? found : null;
+  };
+
+  function close() {
+    clearTimeout(timer);
+    owner?.removeAttribute('aria-describedby');
+    owner = null;
+    card.hidden = true;
+  }
+
+  // Below the link, or above it where there is more room; never wider than the window.
+  function place() {
+    const line = owner.getClientRects()[0], origin = card.offsetParent.getBoundingClientRect();
+    const width = document.documentElement.clientWidth, above = line.top - 8, below = innerHeight - line.bottom - 8;
+    card.style.maxHeight = `${Math.max(Math.min(Math.max(above, below), 0.6 * innerHeight), 80)}px`;
+    const box = card.getBoundingClientRect();
+    const left = Math.max(8, Math.min(line.left, width - box.width - 8));
+    const top = below >= box.height || below >= above ? line.bottom + 4 : line.top - 4 - box.height;
+    card.style.left = `${left - origin.left + card.offsetParent.scrollLeft}px`;
+    card.style.top = `${top - origin.top + card.offsetParent.scrollTop}px`;
+  }
+
+  async function open(target) {
+    if (owner === target) return;
+    close();
+    owner = target;
+    window.MathJax?.typesetClear?.([card]);
+    card.innerHTML = contents[target.getAttribute('href')];
+    card.style.visibility = 'hidden';                 // measured and typeset first, then shown
+    card.hidden = false;
+    if (card.querySelector('.math') && window.MathJax?.startup) {
+      await MathJax.startup.promise;
+      await MathJax.typesetPromise([card]);
+    }
+    if (owner !== target) return;
+    place();
+    card.style.visibility = '';
+    card.scrollTop = 0;
+    target.setAttribute('aria-describedby', card.id);
+  }
+
+  const later = (what, delay) => { clearTimeout(timer); timer = setTimeout(what, delay); };
+
+  document.addEventListener('pointerover', event => {
+    if (event.pointerType === 'touch') return;
+    const target = link(event);
+    if (target) later(() => open(target), 300);
+    else if (card.contains(event.target)) clearTimeout(timer);   // on the way to the card, or resting on it
+    else if (owner && owner !== document.activeElement) later(close, 300);
+    else if (!owner) clearTimeout(timer);
+  });
+  document.addEventListener('focusin', event => {
+    const target = link(event);
+    if (target?.matches(':focus-visible')) open(target);
+  });
+  document.addEventListener('focusout', event => { if (event.target === owner) close(); });
+  document.addEventListener('click', event => { if (!card.contains(event.target)) close(); });
+  document.addEventListener('keydown', event => { if (event.key === 'Escape') close(); });
+  window.addEventListener('resize', close);
+})();
