@@ -355,13 +355,18 @@ def documented(root: Path) -> set[str]:
     return {module for page in pages for module in re.findall(r"automodule:: (\S+)", page)}
 
 
+def is_documented(name: str, modules: set[str]) -> bool:
+    """Whether the API reference has an entry for a function, a class or a method."""
+    public = not any(part.startswith("_") for part in name.split("."))
+    return public and any(name.startswith(module + ".") for module in modules)
+
+
 def code_links(names: list[str], modules: set[str]) -> str:
     def link(name: str) -> str:
         short = name.removeprefix("ostrl.")
-        public = not any(part.startswith("_") for part in name.split("."))
         if name in modules:
             return f"{{py:mod}}`{short} <{name}>`"
-        if public and any(name.startswith(module + ".") for module in modules):
+        if is_documented(name, modules):
             return f"{{py:obj}}`{short} <{name}>`"
         return f"`{short}`"
 
