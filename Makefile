@@ -98,6 +98,7 @@ figures: setup ## draw every figure again and compare with the stored one
 
 gates: book ## check the built pages: links, images, accessibility, and that nothing is loaded from elsewhere
 	$(BIN)/python tools/check_html.py $(HTML)
+	$(BIN)/python tools/check_ways.py $(HTML)
 	$(BIN)/lychee --offline --no-progress --include-fragments --root-dir $(CURDIR)/$(HTML) \
 	    --exclude-path _static '$(HTML)/**/*.html'
 	node tools/check_pages.mjs $(HTML) build/pages.json

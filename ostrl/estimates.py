@@ -88,7 +88,7 @@ def stack(batches: Sequence[Batch]) -> Batch:
 def gradient_estimates(method: Method, policy: TablePolicy, pile: Batch, num_prompts: int) -> Float[Tensor, "N P"]:
     """The N estimates ``(1/Z) Σ w ∇ log π`` from a pile cut as in :func:`coefficients`.
 
-    With the weights of REINFORCE it is ``eq-reinforce``.
+    Implements ``eq-weighted-scores``; with the weights of REINFORCE it is ``eq-reinforce``.
 
     Coefficients of equal labels are added up first, so one backward pass through the table of log-probabilities
     serves every estimate. Columns are in the order of ``torch.nn.utils.parameters_to_vector``.

@@ -20,6 +20,8 @@ from ostrl.table import Table
 class Method:
     """Three answers: who writes the labels, how each is weighted, what is divided by.
 
+    They fill in ``eq-labels-and-weights``.
+
     Attributes:
         name: as in ``METHODS``.
         label: who writes the labels.
@@ -177,7 +179,7 @@ def dapo(eps: float = 1e-4) -> Method:
 
 
 def sft() -> Method:
-    """Supervised fine-tuning: the demonstrators' answers, each with weight 1."""
+    """Supervised fine-tuning: the demonstrators' answers, each with weight 1. Its mean is ``eq-sft``."""
     return Method(
         "sft",
         labeling.demonstrations,
@@ -191,7 +193,10 @@ def sft() -> Method:
 
 
 def self_training() -> Method:
-    """G // 2 labels of each group from demonstrators, the others from the model, each with weight 1 and no filter."""
+    """G // 2 labels of each group from demonstrators, the others from the model, each with weight 1 and no filter.
+
+    Its mean is ``eq-unfiltered``.
+    """
     return Method(
         "self_training",
         labeling.mixture,

@@ -419,6 +419,7 @@ def axe(rule: str, html: str) -> dict[str, Any]:
         (axe("color-contrast", "<p>"), "axe color-contrast (serious)"),
         (axe("region", "<div class='ours'>"), "axe region"),
         (record() | {"search": 0}, "the search of the built site finds nothing"),
+        (record() | {"previews": ["a.html: term: cut off"]}, "preview of a link: a.html: term: cut off"),
     ],
 )
 def test_the_page_gate_notices(report: dict[str, Any], finding: str) -> None:

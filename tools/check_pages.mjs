@@ -4,7 +4,8 @@
 //
 // Each page is opened 390 and 1,440 pixels wide and looked at in light and in dark, through a server on this machine; anything that asks
 // for another machine is refused and recorded. Recorded too: answers of 400 and above, console errors, uncaught
-// errors, content wider than the window, mathematics that did not render, and what axe-core finds. Judging the record
+// errors, content wider than the window, mathematics that did not render, and what axe-core finds. On one chapter the
+// previews of links are opened by keyboard and by pointer, served and from a folder on disk. Judging the record
 // is the work of tools/gate_pages.py. --shots keeps a picture of every page for people to look at.
 //
 // Chromium is $CHROMIUM or the first of chromium, chromium-browser, google-chrome on PATH. Without it nothing is
@@ -131,6 +132,48 @@ async function visit(context, url, axe, shot) {
   return records;
 }
 
+// What is wrong with the previews of a chapter's links: each kind by keyboard, one by pointer.
+const KINDS = { equation: '#equation-eq-', citation: 'bibliography.html#', term: 'glossary.html#term-' };
+
+async function previews(context, url, axe, record) {
+  const page = await open(context, url, record);
+  const problems = [], card = page.locator('#preview'), article = page.locator('main article');
+  const gone = () => card.waitFor({ state: 'hidden', timeout: 5_000 }).then(() => true, () => false);
+  const shown = () => card.waitFor({ state: 'visible', timeout: 5_000 }).then(() => true, () => false);
+  await page.keyboard.press('Tab');                          // from here on the focus is a keyboard's
+  for (const [kind, part] of Object.entries(KINDS)) {
+    const link = article.locator(`a.internal[href*="${part}"]`).first();
+    await link.focus();
+    if (!await shown()) { problems.push(`${kind}: nothing appears on focus`); continue; }
+    const text = (await card.innerText()).trim();
+    if (text.length < 10) problems.push(`${kind}: the preview says only "${text}"`);
+    const raw = await card.evaluate(e => [...e.querySelectorAll('.math')].filter(m => !m.querySelector('mjx-container')).length);
+    if (raw || (kind === 'equation' && !await card.locator('mjx-container').count())) problems.push(`${kind}: mathematics did not render`);
+    if (await link.getAttribute('aria-describedby') !== 'preview') problems.push(`${kind}: the link does not name its preview`);
+    const box = await card.boundingBox(), width = await page.evaluate(() => document.documentElement.clientWidth);
+    if (box.x < 0 || box.x + box.width > width) problems.push(`${kind}: the preview is cut off by the window`);
+    if (axe) {
+      await page.evaluate(axe);
+      problems.push(...(await page.evaluate(async () => (await window.axe.run('#preview')).violations.map(v => v.id))).map(id => `${kind}: axe ${id}`));
+    }
+    await page.keyboard.press('Escape');
+    if (!await gone()) problems.push(`${kind}: Escape does not close the preview`);
+  }
+  const link = article.locator(`a.internal[href*="${KINDS.term}"]`).first();
+  await page.evaluate(() => document.activeElement.blur());
+  await link.hover();
+  if (!await shown()) problems.push('nothing appears under the pointer');
+  else {
+    await card.hover();
+    await page.waitForTimeout(600);                          // longer than a card outlives its link
+    if (!await card.isVisible()) problems.push('the pointer cannot reach the preview');
+    await page.mouse.move(1, 1);
+    if (!await gone()) problems.push('the preview stays when the pointer leaves');
+  }
+  await page.close();
+  return problems;
+}
+
 const blank = () => ({ external: [], missing: [], console: [], wide: [], math: [], images: [], axe: [] });
 
 async function main() {
@@ -183,6 +226,13 @@ async function main() {
         const record = result.disk = blank();                  // and a page works from a folder on disk
         const name = list.find(file => file.startsWith('notebooks/')) ?? list[0];
         await (await open(context, `file://${path.join(site, name)}`, record)).close();
+        const chapter = pages(site).find(file => file.startsWith('notebooks/') && Object.values(KINDS).every(part =>
+          fs.readFileSync(path.join(site, file), 'utf8').match(new RegExp(`<a class="reference internal" href="[^"]*${part}`))));
+        if (chapter) {
+          const served = await previews(context, `${origin}/${chapter}`, axe, blank());
+          const disk = await previews(context, `file://${path.join(site, chapter)}`, null, record);
+          result.previews = [...served.map(p => `${chapter}: ${p}`), ...disk.map(p => `${chapter} from a folder on disk: ${p}`)];
+        }
       }
       await context.close();
     }

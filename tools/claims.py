@@ -357,7 +357,7 @@ def documented(root: Path) -> set[str]:
 
 def is_documented(name: str, modules: set[str]) -> bool:
     """Whether the API reference has an entry for a function, a class or a method."""
-    public = not any(part.startswith("_") for part in name.split("."))
+    public = name not in modules and not any(part.startswith("_") for part in name.split("."))
     return public and any(name.startswith(module + ".") for module in modules)
 
 

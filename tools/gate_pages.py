@@ -66,6 +66,7 @@ def judge(report: dict[str, Any]) -> list[str]:
         ]
     if "search" in report and not report["search"]:
         lines.append("the search of the built site finds nothing for gradient")
+    lines += [f"preview of a link: {what}" for what in report.get("previews", [])]
     for kind, words in NAMES.items():
         lines += [
             f"opened from a folder on disk: {words}: {what}"

@@ -1,7 +1,7 @@
 """Below an equation that a public function of ``ostrl`` implements, a quiet line that leads to the function.
 
-A docstring names the label of its equation, and tools/claims.py reads docstrings: so nothing stands in the chapters, and
-a line cannot name a function that does not implement the equation. HTML only; the PDF has the equation index.
+A docstring names the label of its equation, and tools/claims.py reads docstrings: so nothing stands in the chapters,
+and a line cannot name a function that does not implement the equation. HTML only; the PDF has the equation index.
 """
 
 from __future__ import annotations

@@ -25,6 +25,7 @@ LOGGER = getLogger(__name__)
 
 # ids of what has a preview: equations, claims, figures, glossary terms; citations are known by their class
 LINK = re.compile(r"#(?:equation-eq-|(?:thm|prop|lem|cor|fig|term)-)|bibliography\.html#id\d+")
+CITATION_TITLE = re.compile(r'(<a class="reference internal" href="[^"]*bibliography\.html#[^"]*") title="[^"]*"')
 
 
 def caption(number: str, words: str) -> str:
@@ -125,12 +126,12 @@ def write(app: Sphinx, error: Exception | None) -> None:
     if error or app.builder.name != "html":
         return
     out = Path(app.outdir)
-    files = [path for path in sorted(out.rglob("*.html")) if path.relative_to(out).parts[0] not in ("_static", "_modules")]
+    files = [path for path in sorted(out.rglob("*.html")) if not path.relative_to(out).parts[0].startswith("_")]
     texts = {path.relative_to(out).as_posix(): path.read_text(encoding="utf8") for path in files}
     pages = {name: BeautifulSoup(text, "html.parser") for name, text in texts.items()}
     found = previews(pages)
     for name, text in texts.items():
-        mended = re.sub(r'(<a class="reference internal" href="[^"]*bibliography\.html#[^"]*") title="[^"]*"', r"\1", text)
+        mended = CITATION_TITLE.sub(r"\1", text)
         if name in found:
             mended = mended.replace("</body>", block(found[name]) + "</body>")
         if mended != text:

@@ -18,8 +18,8 @@ from sphinx.transforms.post_transforms import SphinxPostTransform
 
 PAGES = re.compile(r"notebooks/|book/intro$")
 
-# Everyday words: how they read where they are the term; None where everybody knows what is meant, or where the word means
-# something else as often as not.
+# Everyday words: how they read where they are the term; None where everybody knows what is meant, or where the word
+# means something else as often as not.
 ONLY = {
     "Grow": r"Grows?(?= )",
     "Improve": r"(?<=[a-z] )Improves?",
@@ -28,7 +28,7 @@ ONLY = {
     "answer": None,
     "filter": r"(?:(?<=\ba )|(?<=\bthe )|(?<=\bThe ))filters?",
     "group": r"groups?(?= of answers| of size)",
-    "label": r"(?<!\bwho )labels?",
+    "label": r"(?<!\b[Ww]ho )labels?",
     "prompt": None,
     "ratio": None,
     "return": r"(?<=\bthe )returns?",
@@ -73,7 +73,9 @@ def synonyms(definitions: nodes.document) -> dict[str, str]:
     return found
 
 
-def linked(text: str, find: re.Pattern[str], known: list[str], names: dict[str, str], seen: set[str]) -> list[nodes.Node]:
+def linked(
+    text: str, find: re.Pattern[str], known: list[str], names: dict[str, str], seen: set[str]
+) -> list[nodes.Node]:
     """A piece of text with the terms in it that have not been seen yet turned into links."""
     pieces: list[nodes.Node] = []
     end = 0

@@ -14,6 +14,8 @@
     const link = fold.closest('li')?.querySelector('a');
     fold.setAttribute('aria-label', `Pages below ${link ? link.textContent.trim() : 'this one'}`);
   }
+  // From a folder on disk the search finds pages, but may not read them for a summary.
+  if (location.protocol === 'file:') DOCUMENTATION_OPTIONS.SHOW_SEARCH_SUMMARY = false;
   for (const button of document.querySelectorAll('.search-button-field')) button.removeAttribute('aria-label');
   const reach = () => {
     for (const math of document.querySelectorAll('main span.math')) {   // a formula in a line that is wider than the page

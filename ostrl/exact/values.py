@@ -32,6 +32,8 @@ def value(policy: TablePolicy, task: TableTask) -> Float[Tensor, ""]:
 def gradient(policy: TablePolicy, task: TableTask) -> Float[Tensor, "P"]:
     """``∇J(θ) = Σ_o P(o) Σ_a r(a, o) ∇π_θ(a|o)``, summed over every answer. Implements ``eq-gradient-of-sum``.
 
+    It is the policy gradient ``eq-policy-gradient``, without a sample.
+
     Raises as :func:`value`, and a ``ValueError`` if no parameter requires grad.
     """
     probs = _probs(policy, task)

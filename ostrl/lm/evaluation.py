@@ -26,7 +26,7 @@ def pass_at_k(correct: Int[Tensor, "..."], n: int, k: int) -> Float[Tensor, "...
 
     Of the C(n, k) ways to choose k of the n answers, C(n − c, k) choose none of the c right ones, so the estimate is
     1 − C(n − c, k) / C(n, k). It is computed in whole numbers of any size and rounded once, so that neither large n nor
-    a difference of almost equal numbers hurts it. Source: Chen et al. (2021).
+    a difference of almost equal numbers hurts it. Implements ``eq-pass-at-k``. Source: Chen et al. (2021).
 
     Args:
         correct: c, how many of the n answers to each prompt are right; any shape.

@@ -81,6 +81,8 @@ def log_softmax(
 ) -> Float[Tensor, "*batch V"]:
     """``log π`` (nats) of every next token at a temperature; the log-sum-exp is taken in float32 or better.
 
+    Implements ``eq-temperature``.
+
     ``top_k`` keeps the k most likely tokens, ``top_p`` the fewest most likely ones that hold at least a share p, and
     the rest gets ``-inf``: another distribution than the model's.
     """

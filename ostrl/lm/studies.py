@@ -217,7 +217,7 @@ def measure(policy: LanguageModelPolicy, held_out: list[str], budget: Budget, se
 def success_rates(policy: LanguageModelPolicy, prompts: Sequence[str]) -> Float[Tensor, "P"]:
     """The probability that each prompt is answered right: one string is, so it is that string's; float64, no graph.
 
-    Implements ``prop-one-right-string``.
+    Implements ``prop-one-right-string``, the rates in ``eq-one-right-string``.
     """
     answers = policy.encode([[homework.solve(prompt)] for prompt in prompts])
     with torch.no_grad():
