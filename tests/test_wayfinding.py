@@ -82,7 +82,7 @@ CHAPTER = """<main><section><h2><span class="section-number">2.1. </span>Why<a c
 <figure id="fig-one"><img alt="A line" src="../_images/a.png"></figure><p id="plain">No.</p>
 <p><a class="internal" href="#plain">plain</a> <a class="internal" href="#thm-one">2.1</a></p></section></main>"""
 OTHER = """<main><a class="internal" href="../notebooks/02.html#equation-eq-one">(2.1)</a>
-<a class="internal" href="../notebooks/02.html#fig-one">Figure 2.1</a> <a class="internal" href="words.html#term-b">b</a>
+<a class="internal" href="../notebooks/02.html#fig-one">2.1</a> <a class="internal" href="words.html#term-b">b</a>
 <a class="internal" href="bibliography.html#id7">2020</a>
 <a class="internal" href="words.html#term-gone">gone</a></main>"""
 WORDS = """<main><dl><dt id="term-b">b<a class="headerlink">#</a></dt>
@@ -113,6 +113,12 @@ def test_a_page_carries_the_previews_that_its_links_need(pages: dict[str, Beauti
     assert other["words.html#term-b"] == '<p class="preview-name">b</p><p>A number.</p>'
     assert other["bibliography.html#id7"] == "<p>A. Title. 2020.</p>"
     assert "words.html#term-gone" not in other
+
+
+def test_an_equation_in_a_claim_is_placed_by_the_section_around_it() -> None:
+    text = '<section><h2>Why</h2><div class="proof"><section><div class="math"></div></section></div></section>'
+    equation = BeautifulSoup(text, "html.parser").find(class_="math")
+    assert ostrl_previews.heading(equation) == "Why"
 
 
 def test_a_preview_has_nothing_that_could_clash_or_be_clicked(pages: dict[str, BeautifulSoup]) -> None:

@@ -34,11 +34,10 @@ def caption(number: str, words: str) -> str:
 
 def heading(tag: Tag) -> str:
     """The words of the section that an element is in."""
-    section = tag.find_parent("section")
-    title = section.find(re.compile("^h[1-6]$")) if section else None
-    if not isinstance(title, Tag):
+    titles = (section.find(re.compile("^h[1-6]$"), recursive=False) for section in tag.find_parents("section"))
+    title = copy.copy(next((title for title in titles if isinstance(title, Tag)), None))
+    if title is None:
         return ""
-    title = copy.copy(title)
     for extra in title.select(".section-number, .headerlink"):
         extra.decompose()
     return title.decode_contents().strip()
@@ -144,4 +143,4 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.add_js_file("previews.js", loading_method="defer")
     app.connect("html-page-context", load_mathjax, priority=450)  # before MathJax decides
     app.connect("build-finished", write)
-    return {"parallel_read_safe": True, "parallel_write_safe": False}
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
