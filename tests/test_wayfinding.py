@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from pathlib import Path
 
@@ -17,6 +18,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT / "tools"), str(ROOT / "book/_ext")]
 
 import check_ways  # noqa: E402
+import claims  # noqa: E402
 import ostrl_code_links  # noqa: E402
 import ostrl_previews  # noqa: E402
 import ostrl_terms  # noqa: E402
@@ -52,7 +54,7 @@ def links(text: str) -> list[tuple[str, str]]:
         ("A leave-one-out weight, or RLOO.", [("leave-one-out", "leave-one-out")]),
         ("The *baseline* is this. That baseline is known.", []),
         ("Say ``baseline``, or `baseline`_ or :math:`baseline`.\n\n.. _baseline: https://example.org", []),
-        ("It returns a number. Who labels? Baselined and baseline-free.", []),
+        ("It returns a number. Who labels? Baselined, baseline-free, sub-policy.", []),
         ("What is the return of those labels?", [("return", "return"), ("labels", "label")]),
         ("Baseline\n========\n\nNo word of it.", []),
         (".. note:: A baseline.\n\n.. figure:: x.png\n\n   A baseline.", []),
@@ -67,10 +69,11 @@ def test_the_first_use_of_a_term_in_prose_is_linked(text: str, found: list[tuple
 
 def test_every_exception_is_a_term_of_the_glossary() -> None:
     page = (ROOT / "book/glossary.md").read_text(encoding="utf8")
-    terms = page.split(":::{glossary}\n")[1].splitlines()
+    terms = re.findall(r"^[^\s:].*$", page.split(":::{glossary}")[1], re.M)
     assert set(ostrl_terms.ONLY) <= set(terms)
-    assert terms.index("advantage") == 0
-    assert len([term for term in terms if term and not term.startswith((" ", ":"))]) > 60
+    entries = re.findall(r"\n\n([^\s:].*)\n", "\n" + page.split(":::{glossary}")[1])
+    assert entries == sorted(entries, key=str.lower)
+    assert len(entries) > 60
 
 
 # ----------------------------------------------------------------------------------------------------------- previews
@@ -95,6 +98,7 @@ def pages() -> dict[str, BeautifulSoup]:
     texts = {
         "notebooks/02.html": CHAPTER,
         "book/other.html": OTHER,
+        "front.html": '<main><a class="internal" href="notebooks/02.html#fig-one">2.1</a></main>',
         "book/words.html": WORDS,
         "book/bibliography.html": SOURCES,
     }
@@ -103,7 +107,8 @@ def pages() -> dict[str, BeautifulSoup]:
 
 def test_a_page_carries_the_previews_that_its_links_need(pages: dict[str, BeautifulSoup]) -> None:
     found = ostrl_previews.previews(pages)
-    assert set(found) == {"notebooks/02.html", "book/other.html"}
+    assert set(found) == {"notebooks/02.html", "book/other.html", "front.html"}
+    assert 'src="_images/a.png"' in found["front.html"]["notebooks/02.html#fig-one"]
     assert set(found["notebooks/02.html"]) == {"#equation-eq-one", "#thm-one"}
     other = found["book/other.html"]
     equation = other["../notebooks/02.html#equation-eq-one"]
@@ -149,6 +154,8 @@ def test_an_equation_knows_the_public_functions_that_implement_it() -> None:
     assert "ostrl.weighting.leave_one_out" in found["eq-leave-one-out"]
     assert not any(part.startswith("_") for names in found.values() for name in names for part in name.split("."))
     assert all(label.startswith("eq-") for label in found)
+    assert claims.is_documented("ostrl.lm.gradients.compare", {"ostrl.lm", "ostrl.lm.gradients"})
+    assert not claims.is_documented("ostrl.lm.gradients", {"ostrl.lm", "ostrl.lm.gradients"})
 
 
 def test_the_line_below_an_equation_names_each_function() -> None:

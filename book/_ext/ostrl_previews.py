@@ -34,7 +34,7 @@ def caption(number: str, words: str) -> str:
 
 def heading(tag: Tag) -> str:
     """The words of the section that an element is in."""
-    titles = (section.find(re.compile("^h[1-6]$"), recursive=False) for section in tag.find_parents("section"))
+    titles = (section.find(re.compile("^h[1-6]$")) for section in tag.find_parents("section"))
     title = copy.copy(next((title for title in titles if isinstance(title, Tag)), None))
     if title is None:
         return ""

@@ -46,6 +46,7 @@
     card.innerHTML = contents[target.getAttribute('href')];
     card.style.visibility = 'hidden';                 // measured and typeset first, then shown
     card.hidden = false;
+    target.setAttribute('aria-describedby', card.id);
     if (card.querySelector('.math') && window.MathJax?.startup) {
       await MathJax.startup.promise;
       await MathJax.typesetPromise([card]);
@@ -54,7 +55,6 @@
     place();
     card.style.visibility = '';
     card.scrollTop = 0;
-    target.setAttribute('aria-describedby', card.id);
   }
 
   const later = (what, delay) => { clearTimeout(timer); timer = setTimeout(what, delay); };
