@@ -1,7 +1,7 @@
 """The package as others get it: what is in the wheel, and the notebooks' first cell, as Colab would run it.
 
-The wheel is built from the source distribution. Colab is an environment of its own, with everything that ``ostrl`` needs
-and without ``ostrl``; its packages are links to those of this environment, and pip may use nothing but the wheel.
+The wheel is built from the source distribution. Colab is an environment of its own, with everything that ``ostrl``
+needs and without ``ostrl``; its packages are links to those of this environment, and pip may use nothing but the wheel.
 """
 
 import json
