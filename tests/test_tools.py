@@ -250,6 +250,14 @@ def test_running_a_notebook_twice_changes_no_byte_and_keeps_the_ids(tmp_path: Pa
     assert b"Software" not in base64.b64decode(png)
 
 
+def test_a_picture_keeps_the_size_that_it_is_shown_at() -> None:
+    notebook = chapter()
+    size = {"height": 30, "width": 45}
+    notebook.cells[2].outputs[0].metadata = {"needs_background": "light", "image/png": size | {"unconfined": True}}
+    stored = nbformat.reads(run_notebooks.canonical(notebook), as_version=4)
+    assert stored.cells[2].outputs[0].metadata == {"image/png": size}
+
+
 def test_a_picture_loses_its_software_and_keeps_its_pixels() -> None:
     png = base64.b64decode(picture())
     length = len(b"Software\0drawn").to_bytes(4, "big")

@@ -112,7 +112,9 @@ def canonical(notebook: nbformat.NotebookNode) -> str:
         cell.pop("attachments", None)
         for output in cell.get("outputs", []):
             if "metadata" in output:
-                output["metadata"] = nbformat.from_dict({})
+                size = output.metadata.get("image/png", {})  # the pixels are twice as many as the picture is wide
+                size = {key: size[key] for key in ("height", "width") if key in size}
+                output["metadata"] = nbformat.from_dict({"image/png": size} if size else {})
             if "image/png" in output.get("data", {}):
                 png = without_text_chunks(base64.b64decode(output["data"]["image/png"]))
                 output["data"]["image/png"] = base64.b64encode(png).decode()
