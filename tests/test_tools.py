@@ -65,6 +65,8 @@ def code(text: str, outputs: list[Any] | None = None, **metadata: Any) -> nbform
 
 PROSE = """# The policy gradient
 
+**Running time.** A second.
+
 ## The score
 
 The score is
@@ -172,6 +174,7 @@ RAISED = nbformat.v4.new_output("error", ename="ValueError", evalue="no", traceb
         (put("2.metadata.mystnb.figure.name", "square"), "must read fig-short-name"),
         (put("2.outputs", []), "figure metadata on a cell without a picture"),
         (replaced("# The policy", "The policy"), "must open with the title"),
+        (replaced("**Running time.**", "Running time."), "must say the running time"),
         (replaced("## The score", "# The score"), "2 titles"),
         (replaced(":label: prop-score", ":label: thm-score"), "must read prop-short-name"),
         (replaced(":label: prop-score-zero-mean\n", ""), "needs a :label:"),

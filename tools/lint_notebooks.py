@@ -116,6 +116,8 @@ def titles(cells: list[dict[str, Any]]) -> Iterator[Finding]:
             found += [i] * len(re.findall(r"^# \S", without_code(source(cell)), re.M))
     if not cells or cells[0]["cell_type"] != "markdown" or not source(cells[0]).startswith("# "):
         yield 0, "the first cell must open with the title"
+    elif not re.search(r"\*\*(?:Running time\.|Time:)\*\* ", source(cells[0])):
+        yield 0, "the first cell must say the running time"
     if len(found) != 1:
         yield (found[1] if found else 0), f"{len(found)} titles (# …) where a notebook has one"
 
