@@ -87,8 +87,9 @@ unit: setup ## unit tests, the tests of the claims, and the ledger of claims
 	$(PYTEST) -n $(JOBS) --ignore=tests/figures --ignore=tests/live
 	$(BIN)/python tools/claims.py check
 
-live: setup ## drive the live figures in a browser, and compare their numbers with ostrl
-	$(PYTEST) -n $(JOBS) --dist loadfile tests/live
+live: setup ## drive the live figures and the chapters in a browser, and compare their numbers with ostrl
+	$(PYTEST) -n $(JOBS) --dist loadfile --ignore=tests/live/test_live_chapters.py tests/live
+	$(PYTEST) -n $(JOBS) tests/live/test_live_chapters.py  # apart: they keep the machine busy, and figures are timed
 
 nbval: setup ## run every notebook and compare with the stored outputs, exactly
 	$(PYTEST) -n $(JOBS) --dist loadfile --nbval --nbval-current-env --nbval-cell-timeout 300 notebooks

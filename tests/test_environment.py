@@ -66,7 +66,7 @@ def test_environment_asks_for_what_pyproject_asks_for():
     wanted = [requirement(d) for d in PROJECT["dependencies"]]
     wanted += [requirement(str(r)) for r in needed("lab")]
     assert len(dict(written)) == len(written), "a package is listed twice"
-    assert dict(written) == dict(wanted)
+    assert dict(written) == dict(wanted)  # an extra that names a package again narrows its range
 
 
 def test_pip_does_not_install_what_conda_did():

@@ -65,6 +65,8 @@ def code(text: str, outputs: list[Any] | None = None, **metadata: Any) -> nbform
 
 PROSE = """# The policy gradient
 
+**Running time.** A second.
+
 ## The score
 
 The score is
@@ -100,9 +102,10 @@ def chapter() -> nbformat.NotebookNode:
     cells += [cell for n in range(1, 5) for cell in exercise(n)]
     for i, cell in enumerate(cells):
         cell["id"] = f"cell-{i}"
-    for n, cell in enumerate([c for c in cells if c.cell_type == "code"], 1):
+    notebook = run_notebooks.with_first_cell(nbformat.v4.new_notebook(cells=cells))
+    for n, cell in enumerate([c for c in notebook.cells if c.cell_type == "code"], 1):
         cell["execution_count"] = n
-    return nbformat.v4.new_notebook(cells=cells)
+    return notebook
 
 
 def findings(notebook: nbformat.NotebookNode, folder: Path, raw: bool = False) -> str:
@@ -133,8 +136,8 @@ def put(path: str, value: Any) -> Any:
     """Set (or, with ``None``, delete) an entry such as ``1.metadata.mystnb.image.alt``."""
 
     def change(nb: nbformat.NotebookNode) -> None:
-        cell, *keys = path.split(".")
-        target = nb.cells[int(cell)]
+        first, *keys = path.split(".")
+        target = nb.cells[int(first)] if first.isdigit() else nb[first]
         for key in keys[:-1]:
             target = target[int(key) if key.isdigit() else key]
         if value is None:
@@ -154,18 +157,24 @@ RAISED = nbformat.v4.new_output("error", ename="ValueError", evalue="no", traceb
 @pytest.mark.parametrize(
     ("plant", "finding"),
     [
-        (put("3.execution_count", 9), "execution count 9 where 2 is due"),
-        (put("3.outputs", [RAISED]), "a stored error: ValueError"),
-        (put("3.outputs", [WARNING]), "something on stderr"),
-        (put("3.outputs", [STREAM]), "a trace of a machine: /home/ada/data.csv"),
-        (put("3.outputs", [BAR]), "a progress bar"),
-        (put("3.source", ""), "an empty code cell"),
-        (put("1.metadata.mystnb.image.alt", ""), "without a real description"),
-        (put("1.metadata.mystnb.image.classes", None), "dark-light"),
-        (put("1.metadata.mystnb.figure.caption", None), "without a caption"),
-        (put("1.metadata.mystnb.figure.name", "square"), "must read fig-short-name"),
-        (put("1.outputs", []), "figure metadata on a cell without a picture"),
+        (put("4.execution_count", 9), "execution count 9 where 3 is due"),
+        (put("4.outputs", [RAISED]), "a stored error: ValueError"),
+        (put("4.outputs", [WARNING]), "something on stderr"),
+        (put("4.outputs", [STREAM]), "a trace of a machine: /home/ada/data.csv"),
+        (put("4.outputs", [BAR]), "a progress bar"),
+        (put("4.source", ""), "an empty code cell"),
+        (lambda nb: nb.cells.pop(1), "below the title belongs the cell that installs ostrl on Colab"),
+        (lambda nb: nb.cells.insert(0, nb.cells.pop(1)), "below the title belongs the cell that installs ostrl"),
+        (replaced("--quiet", "--upgrade"), "is the same in every notebook"),
+        (put("1.metadata.tags", None), "is the same in every notebook"),
+        (put("metadata.accelerator", "TPU"), "the notebook's accelerator is GPU"),
+        (put("2.metadata.mystnb.image.alt", ""), "without a real description"),
+        (put("2.metadata.mystnb.image.classes", None), "dark-light"),
+        (put("2.metadata.mystnb.figure.caption", None), "without a caption"),
+        (put("2.metadata.mystnb.figure.name", "square"), "must read fig-short-name"),
+        (put("2.outputs", []), "figure metadata on a cell without a picture"),
         (replaced("# The policy", "The policy"), "must open with the title"),
+        (replaced("**Running time.**", "Running time."), "must say the running time"),
         (replaced("## The score", "# The score"), "2 titles"),
         (replaced(":label: prop-score", ":label: thm-score"), "must read prop-short-name"),
         (replaced(":label: prop-score-zero-mean\n", ""), "needs a :label:"),
@@ -186,8 +195,8 @@ RAISED = nbformat.v4.new_output("error", ename="ValueError", evalue="no", traceb
         (replaced("ex-2-3", "ex-2-7"), "should be ex-2-3"),
         (replaced('exercises.check("2.2", answer)', "answer"), "exercise 2.2 lacks a cell that checks"),
         (replaced("Solution of 2.4", "Answer to 2.4"), "exercise 2.4 lacks a folded solution"),
-        (put("5.metadata.tags", []), "exercise 2.1 lacks a hidden cell"),
-        (put("5.metadata.jupyter", None), "hide the solution of 2.1 in JupyterLab too"),
+        (put("6.metadata.tags", []), "exercise 2.1 lacks a hidden cell"),
+        (put("6.metadata.jupyter", None), "hide the solution of 2.1 in JupyterLab too"),
         (lambda nb: nb.cells.__delitem__(slice(-4, None)), "3 exercises where a chapter has at least 4"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
@@ -200,7 +209,7 @@ def test_the_lint_notices(plant: Any, finding: str, tmp_path: Path) -> None:
 
 def test_the_lint_notices_noise_and_another_way_of_writing(tmp_path: Path) -> None:
     notebook = chapter()
-    notebook.cells[3].metadata["execution"] = {"iopub.execute_input": "2025-04-29"}
+    notebook.cells[4].metadata["execution"] = {"iopub.execute_input": "2025-04-29"}
     text = findings(notebook, tmp_path, raw=True)
     assert "noise in the cell's metadata: execution" in text
     assert "not written the canonical way" in text
@@ -224,7 +233,8 @@ def test_the_lint_fails_on_a_label_that_two_chapters_define(tmp_path: Path) -> N
 def test_running_a_notebook_twice_changes_no_byte_and_keeps_the_ids(tmp_path: Path) -> None:
     setting = "import os\nprint(os.environ['BOOK_BUILD'], os.environ['TQDM_DISABLE'])"
     draw = "import matplotlib.pyplot as plt\nplt.plot([1, 2])\nplt.show()"
-    notebook = nbformat.v4.new_notebook(cells=[markdown("# Title"), code(setting), code(draw)])
+    cells = [markdown("# Title"), code(setting), code(draw)]
+    notebook = nbformat.v4.new_notebook(cells=cells, metadata={"accelerator": "GPU", "colab": {"provenance": []}})
     for i, cell in enumerate(notebook.cells):
         cell["id"] = f"kept-{i}"
     path = tmp_path / "00_small.ipynb"
@@ -232,12 +242,23 @@ def test_running_a_notebook_twice_changes_no_byte_and_keeps_the_ids(tmp_path: Pa
     assert run_notebooks.run(path) is True
     assert run_notebooks.run(path) is False
     stored = nbformat.read(path, as_version=4)
-    assert [cell.id for cell in stored.cells] == ["kept-0", "kept-1", "kept-2"]
-    assert [cell.execution_count for cell in stored.cells[1:]] == [1, 2]
-    assert stored.cells[1].outputs[0].text == "1 1\n"
+    assert [cell.id for cell in stored.cells] == ["kept-0", "install", "kept-1", "kept-2"]
+    assert [cell.execution_count for cell in stored.cells[1:]] == [1, 2, 3]
+    assert stored.cells[1].source == run_notebooks.FIRST_CELL
+    assert stored.cells[1].outputs == []  # it does nothing here
+    assert stored.cells[2].outputs[0].text == "1 1\n"
+    assert stored.metadata.accelerator == "GPU"
     assert all(set(cell.metadata) <= run_notebooks.CELL_METADATA for cell in stored.cells)
-    (png,) = [o.data["image/png"] for o in stored.cells[2].outputs if "image/png" in o.get("data", {})]
+    (png,) = [o.data["image/png"] for o in stored.cells[3].outputs if "image/png" in o.get("data", {})]
     assert b"Software" not in base64.b64decode(png)
+
+
+def test_a_picture_keeps_the_size_that_it_is_shown_at() -> None:
+    notebook = chapter()
+    size = {"height": 30, "width": 45}
+    notebook.cells[2].outputs[0].metadata = {"needs_background": "light", "image/png": size | {"unconfined": True}}
+    stored = nbformat.reads(run_notebooks.canonical(notebook), as_version=4)
+    assert stored.cells[2].outputs[0].metadata == {"image/png": size}
 
 
 def test_a_picture_loses_its_software_and_keeps_its_pixels() -> None:
@@ -257,8 +278,8 @@ def test_the_figure_check_notices_another_a_missing_and_an_extra_picture() -> No
     grays = np.random.default_rng(0).integers(0, 255, (60, 90), dtype=np.uint8)
     stream = io.BytesIO()
     Image.fromarray(grays).save(stream, "png")
-    changed.cells[1].outputs[0].data["image/png"] = base64.b64encode(stream.getvalue()).decode()
-    missing.cells[1].outputs = []
+    changed.cells[2].outputs[0].data["image/png"] = base64.b64encode(stream.getvalue()).decode()
+    missing.cells[2].outputs = []
     assert "fig-square: similarity" in differences(stored, changed)[0]
     assert differences(stored, missing) == ["fig-square: stored, but not drawn"]
     assert differences(missing, stored) == ["fig-square: drawn, but not stored"]

@@ -3,9 +3,9 @@
     python tools/lint_notebooks.py                # all notebooks
     python tools/lint_notebooks.py notebooks/01_objective.ipynb
 
-Checked: stored outputs (run in order, no errors, no noise), one title, figures with caption and alt text, the small
-part of MyST that survives outside the book, labels, exercises with a check and a hidden solution, no traces of a
-machine. Prints one line a finding: file, cell, what is wrong.
+Checked: stored outputs (run in order, no errors, no noise), one title, the cell for Colab, figures with caption and alt
+text, the small part of MyST that survives outside the book, labels, exercises with a check and a hidden solution, no
+traces of a machine. Prints one line a finding: file, cell, what is wrong.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import nbformat
-from run_notebooks import CELL_METADATA, canonical
+from run_notebooks import CELL_METADATA, FIRST_CELL, canonical, with_first_cell
 
 ROOT = Path(__file__).resolve().parents[1]
 LABELS = {
@@ -116,8 +116,19 @@ def titles(cells: list[dict[str, Any]]) -> Iterator[Finding]:
             found += [i] * len(re.findall(r"^# \S", without_code(source(cell)), re.M))
     if not cells or cells[0]["cell_type"] != "markdown" or not source(cells[0]).startswith("# "):
         yield 0, "the first cell must open with the title"
+    elif not re.search(r"\*\*(?:Running time\.|Time:)\*\* ", source(cells[0])):
+        yield 0, "the first cell must say the running time"
     if len(found) != 1:
         yield (found[1] if found else 0), f"{len(found)} titles (# …) where a notebook has one"
+
+
+def first_cell(notebook: nbformat.NotebookNode) -> Iterator[Finding]:
+    if [c.get("id") for c in notebook.cells] != [c.id for c in with_first_cell(notebook).cells]:
+        yield 1, "below the title belongs the cell that installs ostrl on Colab: run tools/run_notebooks.py"
+    elif notebook.cells[1].source != FIRST_CELL or notebook.cells[1].metadata != {"tags": ["remove-cell"]}:
+        yield 1, "the cell that installs ostrl on Colab is the same in every notebook: run tools/run_notebooks.py"
+    if notebook.metadata.get("accelerator", "GPU") != "GPU":
+        yield 0, "the notebook's accelerator is GPU, or not named at all"
 
 
 def directive_problems(opening: re.Match[str], body: list[str]) -> Iterator[str]:
@@ -278,6 +289,7 @@ def lint(path: Path) -> list[Finding]:
         *outputs(cells),
         *figures(cells),
         *titles(cells),
+        *first_cell(notebook),
         *myst(cells),
         *exercises(cells, int(name[1] or 0)),
         *traces(notebook),

@@ -30,13 +30,29 @@ METADATA = {
     "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
     "language_info": {"name": "python"},  # no version: another Python would show up as a change
 }
+KEPT_METADATA = {"accelerator"}  # "GPU": what Colab gives a chapter that has work for one
 CELL_METADATA = {"tags", "mystnb", "jupyter"}
+# The first code cell of every notebook: on Colab the notebook is all there is. A copy of the project whose package is
+# not on the index names another source here ("ostrl[notebooks] @ git+https://…"), and runs this tool.
+FIRST_CELL = """\
+# On Colab this cell installs ostrl; anywhere else it does nothing.
+import sys
+
+if "google.colab" in sys.modules:
+    %pip install --quiet "ostrl[notebooks]\""""
 ENVIRONMENT = {
     "BOOK_BUILD": "1",
     "TQDM_DISABLE": "1",
     "MPLBACKEND": "module://matplotlib_inline.backend_inline",
     "PYTHONHASHSEED": "0",
 }
+
+
+def with_first_cell(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
+    """The notebook with FIRST_CELL below its title, not to be seen in the book."""
+    cell = nbformat.v4.new_code_cell(FIRST_CELL, id="install", metadata={"tags": ["remove-cell"]})
+    cells = [cell for cell in notebook.cells if cell.get("id") != "install"]
+    return nbformat.from_dict(notebook | {"cells": [*cells[:1], cell, *cells[1:]]})
 
 
 @contextmanager
@@ -54,7 +70,7 @@ def environment() -> Iterator[None]:
 
 def execute(path: Path, on_cell: Callable[[], None] = lambda: None, timeout: int = 600) -> nbformat.NotebookNode:
     """A copy of the notebook with fresh outputs; the file stays as it is."""
-    notebook = nbformat.read(path, as_version=4)
+    notebook = with_first_cell(nbformat.read(path, as_version=4))
     for cell in notebook.cells:
         if cell.cell_type == "code":
             cell.outputs, cell.execution_count = [], None
@@ -88,14 +104,17 @@ def without_text_chunks(png: bytes) -> bytes:
 def canonical(notebook: nbformat.NotebookNode) -> str:
     """The one text of a notebook: sorted keys, no noise in the metadata, pictures without software versions."""
     notebook = nbformat.from_dict(json.loads(json.dumps(notebook)))
-    notebook.metadata = nbformat.from_dict(METADATA)
+    kept = {k: v for k, v in notebook.metadata.items() if k in KEPT_METADATA}
+    notebook.metadata = nbformat.from_dict(METADATA | kept)
     notebook.nbformat, notebook.nbformat_minor = 4, 5
     for cell in notebook.cells:
         cell.metadata = nbformat.from_dict({k: v for k, v in cell.metadata.items() if k in CELL_METADATA})
         cell.pop("attachments", None)
         for output in cell.get("outputs", []):
             if "metadata" in output:
-                output["metadata"] = nbformat.from_dict({})
+                size = output.metadata.get("image/png", {})  # the pixels are twice as many as the picture is wide
+                size = {key: size[key] for key in ("height", "width") if key in size}
+                output["metadata"] = nbformat.from_dict({"image/png": size} if size else {})
             if "image/png" in output.get("data", {}):
                 png = without_text_chunks(base64.b64decode(output["data"]["image/png"]))
                 output["data"]["image/png"] = base64.b64encode(png).decode()

@@ -103,6 +103,14 @@ def mend_markup(app: Sphinx, page: str, template: str, context: dict[str, Any], 
     context["body"] = re.sub(r'<dt class="sig .*?</dt>', signature, body, flags=re.S)
 
 
+def drop_sizes(app: Sphinx, doctree: nodes.document) -> None:
+    """Leave the size of a chapter's pictures to the style sheet: what a notebook stores is wider than a phone."""
+    if app.env.docname.startswith("notebooks/"):
+        for image in doctree.findall(nodes.image):
+            image.attributes.pop("width", None)
+            image.attributes.pop("height", None)
+
+
 def start_clean(app: Sphinx) -> None:
     """Drop the pages of the last build: a page that was renamed would stay, and be published."""
     if app.builder.name == "html":
@@ -133,6 +141,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     # Below an attribute, napoleon would read "a sentence: with a colon" as a type and its description.
     GoogleDocstring._parse_attribute_docstring = lambda self: self._dedent(self._consume_to_end())
     app.connect("missing-reference", resolve_type, priority=400)
+    app.connect("doctree-read", drop_sizes)
     app.connect("html-page-context", mend_markup)
     app.connect("build-finished", drop_unused_widget_runtime)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

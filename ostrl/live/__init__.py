@@ -1,7 +1,7 @@
 """Live figures: in a notebook with a kernel, and on the pages of the built book without one.
 
 Each is a widget whose values move both ways: drag the policy, and ``figure.probs`` follows; set ``figure.probs``, and
-the picture follows. On the page the same module runs by itself. They need the extra ``lab``, so ``import ostrl``
+the picture follows. On the page the same module runs by itself. They need the extra ``notebooks``, so ``import ostrl``
 leaves them out: write ``from ostrl import live``.
 """
 

@@ -20,7 +20,7 @@ from ostrl.tasks import TableTask
 try:
     import anywidget
 except ImportError as error:
-    raise ImportError('live figures need anywidget; install it with pip install "ostrl[lab]"') from error
+    raise ImportError('live figures need anywidget; install it with pip install "ostrl[notebooks]"') from error
 
 _FOLDER = Path(__file__).parent
 _ASIDE = re.compile(r"^ *(?:(?://|/?\*).*\n)?", re.MULTILINE)

@@ -23,7 +23,7 @@ def test_without_anywidget_the_error_says_what_to_install():
     code = "import sys; sys.modules['anywidget'] = None\nfrom ostrl import live"
     run = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True)
     assert run.returncode == 1
-    assert 'ImportError: live figures need anywidget; install it with pip install "ostrl[lab]"' in run.stderr
+    assert 'ImportError: live figures need anywidget; install it with pip install "ostrl[notebooks]"' in run.stderr
 
 
 @pytest.mark.parametrize("figure", FIGURES, ids=lambda figure: figure.__name__)

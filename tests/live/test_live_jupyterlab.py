@@ -1,116 +1,27 @@
 """Live figures with a kernel: a private JupyterLab, a real browser, and values that move both ways."""
 
-import os
-import secrets
-import socket
-import subprocess
-import sys
-import time
-import urllib.request
-
 import nbformat
 import pytest
-from conftest import missing
+from private_lab import eventually, kernel, opened, served
 
 CELLS = [
     "from ostrl import live\nfigure = live.ThreeAnswers('rloo')\nfigure",
     "from ostrl.live import lab as laboratory\nlab = laboratory.monte_carlo(samples=100_000)\nlab",
     "1 + 1",
 ]
-FOLDERS = (
-    "JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR", "IPYTHONDIR", "JUPYTERLAB_SETTINGS_DIR",
-    "JUPYTERLAB_WORKSPACES_DIR",
-)  # fmt: skip
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory):
-    """A private JupyterLab with one notebook: folders, port and token of its own. Gives its address and token."""
-    try:
-        import jupyterlab  # noqa: F401
-    except ImportError:
-        missing('no JupyterLab; install it with pip install "ostrl[lab]"')
+def notebook(browser, tmp_path_factory):
+    """The notebook, opened, with every cell run."""
     root = tmp_path_factory.mktemp("lab")
     (root / "work").mkdir()
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in CELLS])
     notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
     nbformat.write(notebook, root / "work/figures.ipynb")
-    environment = os.environ | {name: str(root / name.lower()) for name in FOLDERS}
-    environment.pop("BOOK_BUILD", None)  # that would leave out the widgets
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    token, address = secrets.token_hex(16), f"http://127.0.0.1:{port}"
-    command = [
-        sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", "--ip=127.0.0.1", f"--port={port}",
-        "--ServerApp.port_retries=0", f"--IdentityProvider.token={token}", f"--ServerApp.root_dir={root / 'work'}",
-        "--expose-app-in-browser", "--LabApp.news_url=None",
-        "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
-    ]  # fmt: skip
-    with open(root / "log", "w", encoding="utf8") as log:
-        process = subprocess.Popen(command, env=environment, cwd=root / "work", stdout=log, stderr=log)
-        try:
-            for _ in range(480):
-                assert process.poll() is None, (root / "log").read_text(encoding="utf8")[-3000:]
-                try:
-                    with urllib.request.urlopen(f"{address}/api/status?token={token}", timeout=2):
-                        break
-                except OSError:
-                    time.sleep(0.25)
-            else:
-                pytest.fail("JupyterLab did not start within two minutes")
-            yield address, token
-        finally:
-            process.terminate()
-            process.wait(30)
-
-
-@pytest.fixture(scope="module")
-def notebook(server, browser):
-    """The notebook, opened, with every cell run; whatever asks for another machine is refused, and is an error."""
-    address, token = server
-    context, elsewhere = browser.new_context(viewport={"width": 1300, "height": 1600}), []
-
-    def gate(route):
-        if route.request.url.startswith((address, "data:", "blob:")):
-            route.continue_()
-        else:
-            elsewhere.append(route.request.url)
-            route.abort()
-
-    context.route("**/*", gate)
-    page = context.new_page()
-    page.set_default_timeout(90_000)
-    page.goto(f"{address}/doc/tree/figures.ipynb?token={token}&reset")
-    idle = "window.jupyterapp?.shell.currentWidget?.sessionContext?.session?.kernel?.status === 'idle'"
-    page.wait_for_function(idle)
-    assert page.evaluate("jupyterapp.commands.execute('notebook:run-all-cells')"), "a cell failed"
-    yield page
-    context.close()
-    assert elsewhere == []
-
-
-def kernel(page, expression):
-    """An expression's value in the notebook's kernel; the notebook itself stays as it is."""
-    return eval(
-        page.evaluate(
-            """async expression => {
-                const kernel = jupyterapp.shell.currentWidget.sessionContext.session.kernel;
-                const request = { code: '', store_history: false, user_expressions: { value: expression } };
-                const { value } = (await kernel.requestExecute(request).done).content.user_expressions;
-                if (value.status !== 'ok') throw new Error(`${value.ename}: ${value.evalue}`);
-                return value.data['text/plain'];
-            }""",
-            expression,
-        )
-    )
-
-
-def eventually(holds, seconds=30):
-    end = time.monotonic() + seconds
-    while not holds() and time.monotonic() < end:
-        time.sleep(0.05)
-    assert holds()
+    with served(root) as server, opened(browser, server, "figures.ipynb") as page:
+        assert page.evaluate("jupyterapp.commands.execute('notebook:run-all-cells')"), "a cell failed"
+        yield page
 
 
 def shown(page, name):
