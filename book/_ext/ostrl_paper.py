@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,9 @@ from bs4 import BeautifulSoup
 from docutils import nodes
 from sphinx import addnodes
 from sphinx.application import Sphinx
+from sphinx.config import Config
 from sphinx.transforms.post_transforms import SphinxPostTransform
-from sphinx.util import logging
+from sphinx.util import logging, texescape
 from sphinx.writers.latex import LaTeXTranslator
 
 import ostrl_paper_live
@@ -26,11 +28,16 @@ logger = logging.getLogger(__name__)
 SUMMARY = re.compile(r"<details>\s*<summary>(.*?)</summary>", re.S)
 SOLUTION = re.compile(r"Solution of (\d+\.\d+)")
 CHECKED = re.compile(r"\d+\.\d+: (?:not attempted yet|right\.)")
+LINE = 84  # letters across the page in a table of a few columns
 MATH = re.compile(r"\\\((.*?)\\\)")
 
 
 class box(nodes.General, nodes.Element):
-    """A claim, a proof or an exercise: an environment of ostrl-paper.sty, with what its title says."""
+    """A claim, a proof or an exercise: an environment of ostrl-paper.sty."""
+
+
+class box_title(nodes.Inline, nodes.TextElement):
+    """How a box begins, in its first line; references lead here."""
 
 
 class scope(nodes.General, nodes.Element):
@@ -48,6 +55,21 @@ def docname_of(node: nodes.Node, root: str) -> str:
             return node["docname"]
         node = node.parent
     return root
+
+
+def word_length(cell: nodes.Element) -> int:
+    """The longest piece of a table's cell that a line cannot be broken in, in letters; code breaks at dots."""
+    longest = 0
+    for text in cell.findall(nodes.Text):
+        code = isinstance(text.parent, nodes.literal)
+        if isinstance(text.parent, nodes.math_block):
+            longest = max(longest, 24)  # shrinks where it has to
+        elif isinstance(text.parent, nodes.math):
+            longest = max(longest, len(text) // 3)
+        else:
+            words = [word for word in re.split(r"(?<=[.])|\s" if code else r"\s", text) if word]
+            longest = max([longest, *(round(len(word) * (1.25 if code else 1.0)) for word in words)])
+    return min(longest, 40)
 
 
 def section_of(node: nodes.Node) -> nodes.section:
@@ -114,23 +136,17 @@ class PaperTransform(SphinxPostTransform):
             source = BeautifulSoup(html, "html.parser").find("table", class_="ostrl")
             if source is None:
                 continue
-            rows = [[cell.get_text() for cell in row.find_all(["th", "td"])] for row in source.find_all("tr")]
-            table, group = nodes.table(classes=["output"]), nodes.tgroup(cols=len(rows[0]))
-            table += group
-            group.extend(nodes.colspec(colwidth=1) for _ in rows[0])
-            for part, lines in ((nodes.thead(), rows[:1]), (nodes.tbody(), rows[1:])):
-                group += part
-                for line in lines:
-                    part += nodes.row("", *(nodes.entry("", nodes.paragraph("", "", *self.text(x))) for x in line))
-            new: list[nodes.Node] = [table]
-            if source.caption:
-                new.append(nodes.paragraph("", "", nodes.emphasis("", "", *self.text(source.caption.get_text()))))
-            bundle.replace_self(new)
+            rows = [[self.text(cell.get_text()) for cell in row.find_all(["th", "td"])] for row in source.find_all("tr")]
+            lines = [" & ".join(row) + r"\\" for row in rows]
+            caption = self.text(source.caption.get_text()) if source.caption else ""
+            body = "\n".join([lines[0], "\\midrule", *lines[1:]])
+            bundle.replace_self(latex(f"\\ostrltable{{{'l' * len(rows[0])}}}{{{body}}}{{{caption}}}"))
 
     @staticmethod
-    def text(words: str) -> list[nodes.Node]:
+    def text(words: str) -> str:
+        """Words for LaTeX; what stands between \\( and \\) is mathematics already."""
         pieces = MATH.split(words)
-        return [nodes.math("", x) if i % 2 else nodes.Text(x) for i, x in enumerate(pieces) if x]
+        return "".join(f"${x}$" if i % 2 else texescape.escape(x, "xelatex") for i, x in enumerate(pieces))
 
     def sort_cells(self) -> None:
         """Code that draws stays on the site; so do the words of the checker."""
@@ -175,7 +191,7 @@ class PaperTransform(SphinxPostTransform):
                 self.solutions.setdefault(docname_of(parent, self.root), {})[solved[1]] = inside
                 continue
             parent.remove(parent.children[end])
-            if inside and type(inside[0]).__name__ == "unenumerable_node":
+            if inside and type(inside[0]).__name__ == "proof_node":
                 inside[0]["paper_title"] = title
                 parent.remove(opening)
             else:
@@ -187,18 +203,21 @@ class PaperTransform(SphinxPostTransform):
             name = type(node).__name__
             docname = docname_of(node, self.root)
             numbers = self.env.toc_fignumbers.get(docname, {})
-            if "countertype" in node or name == "unenumerable_node":
-                kind = node["realtype"]
-                number = numbers.get(node.get("countertype"), {}).get(node["ids"][0]) if node.get("ids") else None
-                title = node.get("paper_title") or " ".join([kind.title(), ".".join(map(str, number or ()))]).strip()
-                new = box(kind="proof" if kind == "proof" else "claim", title=title, ids=node["ids"])
+            if name == "proof_node":
+                content = node[0].children  # an admonition, in which the directive has begun with "Proof. "
+                opening = next(node[0].findall(nodes.Text))
+                opening.parent.replace(opening, nodes.Text(opening.removeprefix("Proof. ")))
+                new, title = box(kind="proof"), node.get("paper_title", "Proof")
+            elif "countertype" in node:
                 content = node.children
+                number = ".".join(map(str, numbers[node["countertype"]][node["ids"][0]]))
+                new, title = box(kind="claim"), f"{node['realtype'].title()} {number}"
             elif name == "exercise_enumerable_node":
-                number = ".".join(map(str, numbers["exercise"][node["ids"][0]]))
-                new = box(kind="exercise", title=f"Exercise {number}", ids=node["ids"])
-                new["solved"] = number in self.solutions.get(docname, {})
-                new["number"] = number
                 content = node.children
+                number = ".".join(map(str, numbers["exercise"][node["ids"][0]]))
+                new, title = box(kind="exercise"), f"Exercise {number}"
+                if number in self.solutions.get(docname, {}):
+                    new["solved"] = number
             else:
                 continue
             for child in content:
@@ -206,6 +225,9 @@ class PaperTransform(SphinxPostTransform):
                     new.extend(child.children)
                 elif not isinstance(child, nodes.title):
                     new.append(child)
+            if not isinstance(new[0], nodes.paragraph):
+                new.insert(0, nodes.paragraph())
+            new[0].insert(0, box_title("", title, kind=new["kind"], ids=node["ids"]))
             node.replace_self(new)
 
     # ------------------------------------------------------------------------------------------------- tables
@@ -213,14 +235,18 @@ class PaperTransform(SphinxPostTransform):
     def widths(self) -> None:
         """Columns as wide as what stands in them, and tables that may break over pages."""
         for table in self.document.findall(nodes.table):
-            if "output" in table["classes"]:
-                continue
-            group = next(table.findall(nodes.tgroup))
-            columns = list(zip(*([cell.astext() for cell in row] for row in table.findall(nodes.row)), strict=True))
-            for spec, cells in zip(group.findall(nodes.colspec), columns, strict=True):
-                word = max(len(word) for cell in cells for word in [*re.split(r"[\s./]+", cell), ""])
-                amount = sum(map(len, cells)) / len(cells)
-                spec["colwidth"] = max(min(word, 22), round(4 * amount**0.5), 4)
+            rows = list(table.findall(nodes.row))
+            least, most, amount = [], [], []
+            for cells in zip(*(row.children for row in rows), strict=True):
+                texts = [cell.astext() for cell in cells]
+                least.append(max(word_length(cell) for cell in cells) + 1)
+                most.append(max(len(line) for text in texts for line in text.splitlines() or [""]) + 2)
+                amount.append((sum(map(len, texts)) / len(texts)) ** 0.6)
+            columns = range(len(least))
+            room = max(LINE - sum(least), 0)
+            wishes = [min(most[j] - least[j], room * amount[j] / sum(amount)) for j in columns]
+            for j, spec in zip(columns, table.findall(nodes.colspec), strict=True):
+                spec["colwidth"] = round(10 * (least[j] + wishes[j]))
             table["classes"] += ["longtable", "colwidths-given"]
 
     # --------------------------------------------------------------------------------------------- whole book
@@ -260,7 +286,9 @@ class PaperTransform(SphinxPostTransform):
             inner = scope(docname=docname)
             section += inner
             for which, content in solutions.items():
-                inner += latex(f"\\ostrlsolution{{{which}}}")
+                if not isinstance(content[0], nodes.paragraph):
+                    content.insert(0, nodes.paragraph())
+                content[0].insert(0, latex(f"\\ostrlsolution{{{which}}}"))
                 inner.extend(content)
             chapter += section
         return chapter
@@ -298,13 +326,16 @@ class PaperTranslator(LaTeXTranslator):
             self.body.append("\n\\end{ostrloutput}\n")
 
     def visit_box(self, node: nodes.Element) -> None:
-        self.body.append(f"\n\n\\begin{{ostrl{node['kind']}}}{{{self.encode(node['title'])}}}{self.hypertarget_to(node, True)}")
-        self.body.append("\\ignorespaces\n")
+        self.body.append(f"\n\n\\begin{{ostrl{node['kind']}}}\n")
 
     def depart_box(self, node: nodes.Element) -> None:
         if node.get("solved"):
-            self.body.append(f"\\ostrlsolved{{{node['number']}}}")
-        self.body.append(f"\n\\end{{ostrl{node['kind']}}}\n\n")
+            self.body.append(f"\\ostrlsolved{{{node['solved']}}}")
+        self.body.append(f"\\end{{ostrl{node['kind']}}}\n\n")
+
+    def visit_box_title(self, node: nodes.Element) -> None:
+        self.body.append(f"{self.hypertarget_to(node, anchor=True)}\\ostrl{node['kind']}title{{{self.encode(node.astext())}}}")
+        raise nodes.SkipNode
 
     def visit_scope(self, node: nodes.Element) -> None:
         self.curfilestack.append(node["docname"])
@@ -313,8 +344,15 @@ class PaperTranslator(LaTeXTranslator):
         self.curfilestack.pop()
 
 
+def title_page(app: Sphinx, config: Config) -> None:
+    version = metadata.version("ostrl")
+    config.latex_elements["maketitle"] = f"\\ostrltitlepage{{{version}}}{{{config.html_baseurl}}}"
+
+
 def setup(app: Sphinx) -> dict[str, Any]:
+    app.connect("config-inited", title_page)
     app.add_node(box)
+    app.add_node(box_title)
     app.add_node(scope)
     app.add_post_transform(PaperTransform)
     app.set_translator("latex", PaperTranslator)

@@ -11,8 +11,9 @@ CHROMIUM = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stab
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--host-resolver-rules=MAP * ~NOTFOUND"]
 RUNTIME = Path(__file__).parents[1] / "_static_src/live.js"
 STYLE = """
+@page { margin: 0; }
 html { --pst-color-text-base: #222; --pst-color-background: #fff; color-scheme: light; }
-body { background: #fff; color: #222; font: 15px/1.5 "TeX Gyre Heros", "DejaVu Sans", sans-serif; margin: 0; width: 680px; }
+body { color: #222; font: 15px/1.5 "TeX Gyre Heros", sans-serif; margin: 0; padding: 4px; width: 672px; display: flow-root; }
 """
 
 
@@ -45,6 +46,6 @@ def _print(figures: dict[Path, str], runtime: str) -> None:
             page.set_content(f"<!doctype html><meta charset=utf-8><style>{STYLE}</style>{output}<script>{runtime}</script>")
             page.locator(".ostrl-live-host[data-live=yes]").wait_for(timeout=20_000)
             height = page.evaluate("Math.ceil(document.body.getBoundingClientRect().height)")
-            page.pdf(path=picture, width="680px", height=f"{height + 1}px", print_background=True)
+            page.pdf(path=picture, width="680px", height=f"{height + 2}px", print_background=True)
             page.close()
         browser.close()
