@@ -134,9 +134,10 @@ def number_problems(printed: Numbers, site: Numbers) -> Iterator[str]:
 # all of it
 
 
-def notebooks() -> tuple[list[str], set[str], int]:
-    """The chapters' titles, the names of their figures, and how many live figures they have."""
-    chapters, figures, live = [], set(), 0
+def contents() -> tuple[list[str], set[str], int]:
+    """The chapters' titles, the names of their figures, and how many pictures the book has besides."""
+    chapters, figures = [], set()
+    more = (ROOT / "book/intro.md").read_text(encoding="utf8").count("![")
     for path in sorted((ROOT / "notebooks").glob("*.ipynb")):
         cells = json.loads(path.read_text(encoding="utf8"))["cells"]
         source = "\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "markdown")
@@ -145,8 +146,8 @@ def notebooks() -> tuple[list[str], set[str], int]:
             if name := cell["metadata"].get("mystnb", {}).get("figure", {}).get("name"):
                 figures.add(name)
             for output in cell.get("outputs", []):
-                live += "ostrl-live-host" in "".join(output.get("data", {}).get("text/html", ""))
-    return chapters, figures, live
+                more += "ostrl-live-host" in "".join(output.get("data", {}).get("text/html", ""))
+    return chapters, figures, more
 
 
 def main() -> int:
@@ -155,14 +156,13 @@ def main() -> int:
     parser.add_argument("latex", type=Path, help="the folder it was typeset in")
     parser.add_argument("--site", type=Path)
     options = parser.parse_args()
-    chapters, figures, live = notebooks()
+    chapters, figures, more = contents()
     reader = PdfReader(options.pdf)
     tex = (options.latex / "ostrl.tex").read_text(encoding="utf8")
     numbers = printed_numbers(tex)
-    front = tex.count("ascent.png")
 
     found = list(log_problems((options.latex / "ostrl.log").read_text(encoding="utf8", errors="replace")))
-    found += pdf_problems(reader, chapters, len(figures) + live + front)
+    found += pdf_problems(reader, chapters, len(figures) + more)
     found += [f"the figure {name} has no caption on paper" for name in sorted(figures - numbers.keys())]
     compared = "not compared with the site, which is not built (make book)"
     if options.site and (options.site / "index.html").exists():
