@@ -140,13 +140,17 @@ class PaperTransform(SphinxPostTransform):
             lines = [" & ".join(row) + r"\\" for row in rows]
             caption = self.text(source.caption.get_text()) if source.caption else ""
             body = "\n".join([lines[0], "\\midrule", *lines[1:]])
-            bundle.replace_self(latex(f"\\ostrltable{{{'l' * len(rows[0])}}}{{{body}}}{{{caption}}}"))
+            # words may wrap (L); formulas and the names in the first column not (l)
+            kinds = ["l" if any("$" in cell for cell in column) else "L" for column in zip(*rows, strict=True)]
+            columns = "".join(["l", *kinds[1:]])
+            bundle.replace_self(latex(f"\\ostrltable{{{columns}}}{{{body}}}{{{caption}}}"))
 
     @staticmethod
     def text(words: str) -> str:
         """Words for LaTeX; what stands between \\( and \\) is mathematics already."""
         pieces = MATH.split(words)
-        return "".join(f"${x}$" if i % 2 else texescape.escape(x, "xelatex") for i, x in enumerate(pieces))
+        words = "".join(f"${x}$" if i % 2 else texescape.escape(x, "xelatex") for i, x in enumerate(pieces))
+        return words.replace(" ± ", "~±~")
 
     def sort_cells(self) -> None:
         """Code that draws stays on the site; so do the words of the checker."""
@@ -218,6 +222,9 @@ class PaperTransform(SphinxPostTransform):
                 new, title = box(kind="exercise"), f"Exercise {number}"
                 if number in self.solutions.get(docname, {}):
                     new["solved"] = number
+            elif name == "admonition" and "proof" not in node["classes"]:
+                content = node.children
+                new, title = box(kind="note"), node[0].astext()
             else:
                 continue
             for child in content:
