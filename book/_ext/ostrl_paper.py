@@ -16,6 +16,7 @@ from bs4 import BeautifulSoup
 from docutils import nodes
 from sphinx import addnodes
 from sphinx.application import Sphinx
+from sphinx.builders.latex.nodes import thebibliography
 from sphinx.config import Config
 from sphinx.transforms.post_transforms import SphinxPostTransform
 from sphinx.util import logging, texescape
@@ -58,18 +59,18 @@ def docname_of(node: nodes.Node, root: str) -> str:
 
 
 def word_length(cell: nodes.Element) -> int:
-    """The longest piece of a table's cell that a line cannot be broken in, in letters; code breaks at dots."""
+    """The longest piece of a table's cell that a line cannot be broken in, in letters."""
     longest = 0
     for text in cell.findall(nodes.Text):
         code = isinstance(text.parent, nodes.literal)
         if isinstance(text.parent, nodes.math_block):
-            longest = max(longest, 24)  # shrinks where it has to
+            longest = max(longest, 40)  # a wider one shrinks
         elif isinstance(text.parent, nodes.math):
             longest = max(longest, len(text) // 3)
         else:
-            words = [word for word in re.split(r"(?<=[.])|\s" if code else r"\s", text) if word]
-            longest = max([longest, *(round(len(word) * (1.25 if code else 1.0)) for word in words)])
-    return min(longest, 40)
+            words = re.split(r"(?<=[.])|\s" if code else r"(?<=/)|\s", text)
+            longest = max(longest, *(round(len(word) * (1.25 if code else 1)) for word in words))
+    return longest
 
 
 def section_of(node: nodes.Node) -> nodes.section:
@@ -97,7 +98,6 @@ class PaperTransform(SphinxPostTransform):
         self.sort_cells()
         self.unfold()
         self.frame()
-        self.widths()
         self.order()
 
     # ------------------------------------------------------------------------------------------------ outputs
@@ -137,18 +137,20 @@ class PaperTransform(SphinxPostTransform):
             if source is None:
                 continue
             rows = [[self.text(cell.get_text()) for cell in row.find_all(["th", "td"])] for row in source.find_all("tr")]
-            lines = [" & ".join(row) + r"\\" for row in rows]
             caption = self.text(source.caption.get_text()) if source.caption else ""
+            # words may wrap (L), but not formulas, numbers, and the names in the first column (l)
+            columns = list(zip(*rows[1:], strict=True))
+            kinds = ["l" if j == 0 or any("$" in x for x in c) or not any(" " in x for x in c) else "L" for j, c in enumerate(columns)]
+            head = [r"\shortstack[l]{" + x.replace(" ", r"\\") + "}" if kind == "l" else x for x, kind in zip(rows[0], kinds, strict=True)]
+            lines = [" & ".join(row) + r"\\" for row in [head, *rows[1:]]]
             body = "\n".join([lines[0], "\\midrule", *lines[1:]])
-            # words may wrap (L); formulas and the names in the first column not (l)
-            kinds = ["l" if any("$" in cell for cell in column) else "L" for column in zip(*rows, strict=True)]
-            columns = "".join(["l", *kinds[1:]])
+            columns = "".join(kinds)
             bundle.replace_self(latex(f"\\ostrltable{{{columns}}}{{{body}}}{{{caption}}}"))
 
     @staticmethod
     def text(words: str) -> str:
         """Words for LaTeX; what stands between \\( and \\) is mathematics already."""
-        pieces = MATH.split(words)
+        pieces = MATH.split(re.sub(r"(?<!\w)-(?=\d)", "−", words))  # a line may end after a hyphen, not after a minus
         words = "".join(f"${x}$" if i % 2 else texescape.escape(x, "xelatex") for i, x in enumerate(pieces))
         return words.replace(" ± ", "~±~")
 
@@ -237,25 +239,6 @@ class PaperTransform(SphinxPostTransform):
             new[0].insert(0, box_title("", title, kind=new["kind"], ids=node["ids"]))
             node.replace_self(new)
 
-    # ------------------------------------------------------------------------------------------------- tables
-
-    def widths(self) -> None:
-        """Columns as wide as what stands in them, and tables that may break over pages."""
-        for table in self.document.findall(nodes.table):
-            rows = list(table.findall(nodes.row))
-            least, most, amount = [], [], []
-            for cells in zip(*(row.children for row in rows), strict=True):
-                texts = [cell.astext() for cell in cells]
-                least.append(max(word_length(cell) for cell in cells) + 1)
-                most.append(max(len(line) for text in texts for line in text.splitlines() or [""]) + 2)
-                amount.append((sum(map(len, texts)) / len(texts)) ** 0.6)
-            columns = range(len(least))
-            room = max(LINE - sum(least), 0)
-            wishes = [min(most[j] - least[j], room * amount[j] / sum(amount)) for j in columns]
-            for j, spec in zip(columns, table.findall(nodes.colspec), strict=True):
-                spec["colwidth"] = round(10 * (least[j] + wishes[j]))
-            table["classes"] += ["longtable", "colwidths-given"]
-
     # --------------------------------------------------------------------------------------------- whole book
 
     def order(self) -> None:
@@ -299,6 +282,41 @@ class PaperTransform(SphinxPostTransform):
                 inner.extend(content)
             chapter += section
         return chapter
+
+
+class LateTransform(SphinxPostTransform):
+    """What needs resolved references: how wide columns are, and where the bibliography stands."""
+
+    default_priority = 800
+    builders = ("latex",)
+
+    def run(self, **kwargs: Any) -> None:
+        for table in self.document.findall(nodes.table):
+            self.fit(table)
+        place = next((s for s in self.document.findall(nodes.section) if "bibliography" in s["ids"]), None)
+        for bibliography in list(self.document.findall(thebibliography)):
+            if place is not None:
+                bibliography.parent.remove(bibliography)
+                place.append(bibliography)
+
+    def fit(self, table: nodes.table) -> None:
+        """Columns as wide as what stands in them, in a table that may break over pages."""
+        for end in list(table.findall(nodes.raw)):
+            if end.astext().strip() == r"\\":  # would end the row
+                end.replace_self(latex("\\newline "))
+        for text in [text for text in table.findall(nodes.Text) if isinstance(text.parent, nodes.paragraph)]:
+            if "/" in text:  # a path breaks after a slash, as it does on the site
+                pieces = [[latex("\\allowbreak{}"), nodes.Text(x)] for x in re.split(r"(?<=/)", text)]
+                text.parent.replace(text, sum(pieces, [])[1:])
+        columns = list(zip(*(row.children for row in table.findall(nodes.row)), strict=True))
+        texts = [[cell.astext() for cell in cells] for cells in columns]
+        least = [max(map(word_length, cells)) + 1 for cells in columns]
+        most = [max(len(line) for text in column for line in [*text.splitlines(), ""]) + 2 for column in texts]
+        amount = [(sum(map(len, column)) / len(column)) ** 0.6 for column in texts]
+        room = max(LINE - sum(least), 0)
+        for j, spec in enumerate(table.findall(nodes.colspec)):
+            spec["colwidth"] = round(10 * (least[j] + min(max(most[j] - least[j], 0), room * amount[j] / sum(amount))))
+        table["classes"] += ["longtable", "colwidths-given"]
 
 
 class PaperTranslator(LaTeXTranslator):
@@ -362,5 +380,6 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.add_node(box_title)
     app.add_node(scope)
     app.add_post_transform(PaperTransform)
+    app.add_post_transform(LateTransform)
     app.set_translator("latex", PaperTranslator)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
