@@ -32,8 +32,8 @@ def log_problems(log: str) -> Iterator[str]:
         kind, points, where, excerpt = found.groups()
         if float(points) > TOO_WIDE:
             words = re.sub(r"\\TU/\S+|\[\]|\|", " ", excerpt)
-            what = "too wide" if kind == "h" else "too high"
-            yield f"{points} points {what}{where.replace(' detected', '')} of ostrl.tex: {' '.join(words.split())[:100]}"
+            much = f"{points} points too {'wide' if kind == 'h' else 'high'}{where.replace(' detected', '')}"
+            yield f"{much} of ostrl.tex: {' '.join(words.split())[:100]}"
     for character in sorted(set(re.findall(r"^Missing character: There is no (.*)", log, re.M))):
         yield f"a sign that the font lacks: {character}"
     for line in sorted(set(re.findall(r"^LaTeX Warning: (.*(?:undefined|multiply defined|too large).*)$", log, re.M))):
@@ -91,7 +91,9 @@ def pdf_problems(reader: PdfReader, chapters: list[str], pictures: int) -> Itera
 
 def printed_numbers(tex: str) -> Numbers:
     """The numbers on paper."""
-    numbers = {label: f"({number})" for number, label in re.findall(r"\\tag\{([^}]*)\}\\label\{equation:[^:}]*:([^}]*)\}", tex)}
+    numbers = {
+        label: f"({number})" for number, label in re.findall(r"\\tag\{([^}]*)\}\\label\{equation:[^:}]*:([^}]*)\}", tex)
+    }
     for number, body in re.findall(r"\\renewcommand\{\\thefigure\}\{([^}]*)\}(.*?)\\end\{figure\}", tex, re.S):
         for label in re.findall(r"\\label\{\\detokenize\{[^:}]*:(fig-[^}]*)\}", body):
             numbers[label] = f"Figure {number}"
@@ -112,17 +114,31 @@ def site_numbers(site: Path) -> Numbers:
     return numbers
 
 
-def printed_headings(toc: str) -> list[str]:
-    """Numbered chapters and sections on paper, in order: "2.1"."""
-    return re.findall(r"\\contentsline \{(?:chapter|section|subsection)\}\{\\numberline \{([\d.]+)\}", toc)
+def printed_headings(toc: str) -> dict[str, str]:
+    """Numbered chapters and sections on paper: "2.1" -> its title."""
+    lines = re.findall(
+        r"\\contentsline \{(?:chapter|section|subsection)\}\{\\numberline \{([\d.]+)\}(.*)\}\{\d+\}\{", toc
+    )
+    return {number: plain(re.sub(r"\\\(.*?\\\)|\\\w+ ?", " ", title)) for number, title in lines}
 
 
-def site_headings(site: Path) -> list[str]:
-    found = []
+def site_headings(site: Path) -> dict[str, str]:
+    """The same on the site."""
+    found = {}
     for page in sorted(site.rglob("notebooks/*.html")):
         soup = BeautifulSoup(page.read_text(encoding="utf8"), "html.parser")
-        found += [tag.get_text().strip(". ") for tag in soup.select("main :is(h1, h2, h3) > .section-number")]
+        for heading in soup.select("main :is(h1, h2, h3):has(> .section-number)"):
+            number = heading.select_one(".section-number").extract().get_text().strip(". \n")
+            for other in heading.select(".math, .headerlink"):
+                other.decompose()
+            found[number] = plain(heading.get_text())
     return found
+
+
+def heading_problems(printed: dict[str, str], site: dict[str, str]) -> Iterator[str]:
+    for number in sorted(printed.keys() | site.keys()):
+        if printed.get(number) != site.get(number):
+            yield f"section {number} is {printed.get(number)!r} on paper and {site.get(number)!r} on the site"
 
 
 def number_problems(printed: Numbers, site: Numbers) -> Iterator[str]:
@@ -166,11 +182,11 @@ def main() -> int:
     found += [f"the figure {name} has no caption on paper" for name in sorted(figures - numbers.keys())]
     compared = "not compared with the site, which is not built (make book)"
     if options.site and (options.site / "index.html").exists():
-        site, headings = site_numbers(options.site), printed_headings((options.latex / "ostrl.toc").read_text("utf8"))
+        site = site_numbers(options.site)
         found += number_problems(numbers, site)
-        if set(headings) - set(site_headings(options.site)):
-            found.append(f"sections numbered otherwise than on the site: {sorted(set(headings) - set(site_headings(options.site)))}")
-        compared = f"{len(site)} of them compared with the site"
+        headings = printed_headings((options.latex / "ostrl.toc").read_text(encoding="utf8"))
+        found += heading_problems(headings, site_headings(options.site))
+        compared = f"{len(site)} of them and {len(headings)} headings compared with the site"
     for problem in found:
         print(problem, file=sys.stderr)
     print(f"PDF: {len(reader.pages)} pages, {len(numbers)} numbers ({compared}), {len(found)} problems")

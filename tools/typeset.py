@@ -1,7 +1,7 @@
 """Typeset the book: LaTeX to PDF, with a clear word about what is missing on this machine.
 
-    python tools/typeset.py needs                                     # fail where a program or a font is missing
-    python tools/typeset.py run build/pdf/_build/latex build/ostrl.pdf
+python tools/typeset.py needs                                     # fail where a program or a font is missing
+python tools/typeset.py run build/pdf/_build/latex build/ostrl.pdf
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "book/_ext"))
 
-from ostrl_paper_live import browser_path  # noqa: E402
+from ostrl_paper.live import browser_path  # noqa: E402
 
 # what the machine must have -> the Debian package that brings it
 PROGRAMS = {"xelatex": "texlive-xetex", "latexmk": "latexmk"}

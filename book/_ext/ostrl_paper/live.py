@@ -9,11 +9,11 @@ from pathlib import Path
 
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--host-resolver-rules=MAP * ~NOTFOUND"]
-RUNTIME = Path(__file__).parents[1] / "_static_src/live.js"
+RUNTIME = Path(__file__).parents[2] / "_static_src/live.js"
 STYLE = """
 @page { margin: 0; }
 html { --pst-color-text-base: #222; --pst-color-background: #fff; color-scheme: light; }
-body { color: #222; font: 15px/1.5 "TeX Gyre Heros", sans-serif; margin: 0; padding: 4px; width: 672px; display: flow-root; }
+body { color: #222; font: 15px/1.5 sans-serif; margin: 0; padding: 4px; width: 672px; display: flow-root; }
 """
 
 
@@ -43,7 +43,9 @@ def _print(figures: dict[Path, str], runtime: str) -> None:
         for picture, output in figures.items():
             page = browser.new_page(viewport={"width": 680, "height": 900})
             page.emulate_media(media="screen")
-            page.set_content(f"<!doctype html><meta charset=utf-8><style>{STYLE}</style>{output}<script>{runtime}</script>")
+            page.set_content(
+                f"<!doctype html><meta charset=utf-8><style>{STYLE}</style>{output}<script>{runtime}</script>"
+            )
             page.locator(".ostrl-live-host[data-live=yes]").wait_for(timeout=20_000)
             height = page.evaluate("Math.ceil(document.body.getBoundingClientRect().height)")
             page.pdf(path=picture, width="680px", height=f"{height + 2}px", print_background=True)
