@@ -54,8 +54,8 @@ def titles(outline: list) -> Iterator[str]:
 
 
 def plain(title: str) -> str:
-    """A title without mathematics and marks, which bookmarks write in their own way."""
-    return re.sub(r"\W+", " ", re.sub(r"\$.*?\$", " ", title)).strip().lower()
+    """The words of a title: bookmarks and pages write dashes, quotes and marks in their own way."""
+    return re.sub(r"\W+", " ", title).strip().lower()
 
 
 def pdf_problems(reader: PdfReader, chapters: list[str], pictures: int) -> Iterator[str]:

@@ -22,28 +22,24 @@ from ostrl_paper.live import browser_path  # noqa: E402
 PROGRAMS = {"xelatex": "texlive-xetex", "latexmk": "latexmk"}
 FILES = {
     "tcolorbox.sty": "texlive-latex-extra",
+    "pzdr.tfm": "texlive-fonts-recommended",
     "unicode-math.sty": "texlive-xetex",
     "texgyrepagella-regular.otf": "fonts-texgyre",
     "texgyrepagella-math.otf": "fonts-texgyre-math",
 }
-FONTS = {"DejaVu Sans Mono": "fonts-dejavu"}
+FONTS = {"DejaVu Sans Mono": "fonts-dejavu-core"}
+
+
+def succeeds(program: str, *arguments: str) -> bool:
+    path = shutil.which(program)
+    return bool(path) and subprocess.run([path, *arguments], capture_output=True, check=False).returncode == 0
 
 
 def missing() -> list[str]:
     """The Debian packages that this machine lacks."""
     packages = [package for program, package in PROGRAMS.items() if not shutil.which(program)]
-    if shutil.which("kpsewhich"):
-        packages += [
-            package
-            for file, package in FILES.items()
-            if subprocess.run(["kpsewhich", file], capture_output=True, check=False).returncode
-        ]
-    else:
-        packages += FILES.values()
-    for font, package in FONTS.items():
-        command = ["fc-list", "-q", font] if shutil.which("fc-list") else ["false"]
-        if subprocess.run(command, check=False).returncode:
-            packages.append(package)
+    packages += [package for file, package in FILES.items() if not succeeds("kpsewhich", file)]
+    packages += [package for font, package in FONTS.items() if not succeeds("fc-list", "-q", font)]
     if not browser_path():
         packages.append("chromium")
     return list(dict.fromkeys(packages))
