@@ -21,7 +21,7 @@ PYTEST := $(QUIET) $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup book lab notebooks test lint unit live nbval figures gates bench clean
+.PHONY: help setup book pdf lab notebooks test lint unit live nbval figures gates bench clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -65,6 +65,17 @@ book: setup ## build the book; the last line printed is the page to open
 	$(BIN)/python tools/configure.py
 	$(BIN)/jupyter-book build . --config build/_config.yml --toc book/_toc.yml --path-output build --all -W --keep-going -n
 	@echo "$(CURDIR)/$(HTML)/index.html"
+
+# A build of its own: the site's stays as it is, and is what the numbers are compared with where it is there.
+pdf: setup ## print the book as one PDF; the last line printed is its path
+	$(BIN)/python tools/typeset.py needs
+	$(BIN)/python tools/claims.py pages
+	$(BIN)/python tools/configure.py
+	$(BIN)/jupyter-book build . --config build/_config.yml --toc book/_toc.yml --path-output build/pdf --builder latex \
+	    --all -W --keep-going -n
+	$(BIN)/python tools/typeset.py run build/pdf/_build/latex build/ostrl.pdf
+	$(BIN)/python tools/check_pdf.py build/ostrl.pdf build/pdf/_build/latex --site $(HTML)
+	@echo "$(CURDIR)/build/ostrl.pdf"
 
 lab: setup ## open JupyterLab on the notebooks
 	$(BIN)/jupyter lab notebooks $(LAB_FLAGS)
