@@ -159,7 +159,7 @@ def draw_omega(ax: Axes, method: Any, group_size: int, **line: Any) -> None:
     Args:
         ax: where to draw.
         method: a row of ``METHODS``, the name of one, or a function of one's own.
-        group_size: G.
+        group_size: G, answers to each prompt.
         line: passed on to ``ax.plot``; ``label=`` is written beside the line.
     """
     known = as_method(method)

@@ -117,7 +117,7 @@ class StringPolicy(TablePolicy):
     any other table. Implements ``eq-chain-rule``.
 
     Args:
-        num_prompts: O.
+        num_prompts: O, the prompts in the table.
         vocab_size: V, the end token counted; at least 2.
         max_length: most tokens in a string, the end token counted.
         generator: draws standard normal logits; without one all logits are 0.

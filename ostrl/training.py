@@ -189,8 +189,8 @@ def label(
         method: says who labels.
         policy: is scored.
         task: prompts and grades.
-        batch_size: B.
-        group_size: G.
+        batch_size: B, prompts in a batch.
+        group_size: G, answers to each prompt.
         generator: the source of randomness.
 
     Raises:

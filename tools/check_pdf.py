@@ -153,7 +153,8 @@ def number_problems(printed: Numbers, site: Numbers) -> Iterator[str]:
 def contents() -> tuple[list[str], set[str], int]:
     """The chapters' titles, the names of their figures, and how many pictures the book has besides."""
     chapters, figures = [], set()
-    more = (ROOT / "book/intro.md").read_text(encoding="utf8").count("![")
+    front = (ROOT / "book/intro.md").read_text(encoding="utf8")
+    more = front.count("![") + front.count("{live-figure}")
     for path in sorted((ROOT / "notebooks").glob("*.ipynb")):
         cells = json.loads(path.read_text(encoding="utf8"))["cells"]
         source = "\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "markdown")

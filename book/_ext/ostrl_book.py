@@ -87,7 +87,7 @@ def resolve_type(
 
 
 def mend_markup(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: Any) -> None:
-    """Mend what stops a screen reader: lists without items, lists in signatures, wrong names, ids used twice."""
+    """Mend what stops a screen reader or is no HTML: lists without items, lists in signatures, ids used twice."""
     body = context.get("body")
     if not body:
         return
@@ -95,6 +95,17 @@ def mend_markup(app: Sphinx, page: str, template: str, context: dict[str, Any], 
     body = re.sub(r' role="doc-(?:biblioentry|backlink)"', "", body)
     body = body.replace('<summary aria-label="Toggle hidden content">', "<summary>")
     body = re.sub(r' id="(?:proof|proof-content|exercise-content)"', "", body)  # the same on every claim of a page
+
+    body = re.sub(r'<p class="((?:collapsed|expanded) admonition-title)">(.*?)</p>', r'<span class="\1">\2</span>', body)
+    if page == "_modules/index":  # a list in a list stands in one of its items
+        body = body.replace("</li>\n<ul>", "\n<ul>").replace("</ul><li>", "</ul></li><li>")
+
+    if page.startswith("_modules/"):  # the listing of a file marks its functions with blocks inside <pre>
+
+        def inline(listing: re.Match[str]) -> str:
+            return listing[0].replace("<div class", "<span class").replace("</div>", "</span>")
+
+        body = re.sub(r"<pre>.*?</pre>", inline, body, flags=re.S)
 
     def signature(match: re.Match[str]) -> str:
         lines = match[0].replace("<dl>", '<span class="sig-params">').replace("</dl>", "</span>")
@@ -122,6 +133,22 @@ def load_labels(app: Sphinx) -> None:
     app.env.ostrl_labels = defined_labels(Path(app.srcdir))
 
 
+REDIRECT = """\
+<!DOCTYPE html>
+<html lang="en">
+<head><meta charset="utf-8"><title>{title}</title><meta http-equiv="refresh" content="0; url={page}"></head>
+<body><p><a href="{page}">{title}</a></p></body>
+</html>
+"""
+
+
+def write_redirect(app: Sphinx, error: Exception | None) -> None:
+    """index.html leads to the front page: the one that the table of contents writes is not a whole page."""
+    if not error and app.builder.name == "html":
+        page = REDIRECT.format(title=app.config.html_title, page=f"{app.config.root_doc}.html")
+        (Path(app.outdir) / "index.html").write_text(page, encoding="utf8")
+
+
 def drop_unused_widget_runtime(app: Sphinx, error: Exception | None) -> None:
     """Leave the widget runtime (4 MB) out of a site none of whose pages shows a widget."""
     if error or app.builder.name != "html":
@@ -144,4 +171,5 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("doctree-read", drop_sizes)
     app.connect("html-page-context", mend_markup)
     app.connect("build-finished", drop_unused_widget_runtime)
+    app.connect("build-finished", write_redirect, priority=900)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

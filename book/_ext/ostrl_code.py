@@ -3,35 +3,36 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from typing import Any, ClassVar
+from typing import Any
 
-from pygments.formatters import HtmlFormatter
 from sphinx.application import Sphinx
-from sphinx.highlighting import PygmentsBridge
 
-Source = Iterator[tuple[int, str]]
+# Code to read, not the output of cells: a printed table would lose its columns.
+BLOCK = re.compile(
+    r'(<div class="highlight-(?:python|default|bash|bibtex) notranslate"><div class="highlight"><pre><span></span>)'
+    r"(.*?)\n?(</pre></div>)",
+    re.S,
+)
 
 
-class Lines(HtmlFormatter):  # type: ignore[type-arg]
-    """Pygments' HTML with a ``<span class="line">`` around each line."""
+def line(text: str) -> str:
+    """A line of highlighted code in its element; Pygments closes what it opens before a line ends."""
+    words = re.sub("<[^>]+>", "", text)
+    indent = len(words) - len(words.lstrip(" "))
+    style = f' style="--indent:{indent}ch"' if indent else ""
+    return f'<span class="line"{style}>{text}\n</span>'
 
-    name: ClassVar[str] = "HTML, line by line"
 
-    def wrap(self, source: Source) -> Source:
-        return super().wrap(self.lines(source))
+def line_by_line(body: str) -> str:
+    """The page with a ``<span class="line">`` around each line of its code."""
+    return BLOCK.sub(lambda block: block[1] + "".join(map(line, block[2].split("\n"))) + block[3], body)
 
-    def lines(self, source: Source) -> Source:
-        for is_code, line in source:
-            if not is_code:
-                yield is_code, line
-                continue
-            text = re.sub("<[^>]+>", "", line).rstrip("\n")
-            indent = len(text) - len(text.lstrip(" "))
-            style = f' style="--indent:{indent}ch"' if indent else ""
-            yield is_code, f'<span class="line"{style}>{line}</span>'
+
+def mark_lines(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: Any) -> None:
+    if context.get("body") and not page.startswith("_modules/"):
+        context["body"] = line_by_line(context["body"])
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
-    PygmentsBridge.html_formatter = Lines
+    app.connect("html-page-context", mark_lines)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

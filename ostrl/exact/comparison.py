@@ -207,8 +207,8 @@ def ledger(
             several or a dictionary of them.
         problems: what to estimate the gradient of, each a :class:`Problem` or a pair of policy and task;
             :func:`panel` by default.
-        group_size: G.
-        num_prompts: B. Pooling over prompts shows only with two or more.
+        group_size: G, answers to each prompt.
+        num_prompts: B, prompts in a batch. Pooling over prompts shows only with two or more.
 
     Returns:
         A :class:`Ledger`, one :class:`Row` a method.

@@ -49,7 +49,7 @@ def moments(
         method: a row of ``METHODS``, or one of your own.
         policy: the policy being trained.
         task: prompts, grades, and demonstrators if the method asks for them.
-        group_size: G.
+        group_size: G, answers to each prompt.
         num_prompts: B, drawn independently.
         covariance: whether to compute the covariance.
 

@@ -22,6 +22,12 @@ def title_page(app: Sphinx, config: Config) -> None:
     config.latex_elements["maketitle"] = f"\\ostrltitlepage{{{version}}}{{{config.html_baseurl}}}"
 
 
+def write_latex(app: Sphinx) -> None:
+    """The translator, for LaTeX alone: the site's theme takes any registered translator for all there is."""
+    if app.builder.name == "latex":
+        app.set_translator("latex", PaperTranslator)
+
+
 def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("config-inited", title_page)
     app.add_node(box)
@@ -29,5 +35,5 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.add_node(scope)
     app.add_post_transform(PaperTransform)
     app.add_post_transform(LateTransform)
-    app.set_translator("latex", PaperTranslator)
+    app.connect("builder-inited", write_latex)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
