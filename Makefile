@@ -108,8 +108,9 @@ nbval: setup ## run every notebook and compare with the stored outputs, exactly
 figures: setup ## draw every figure again and compare with the stored one
 	$(PYTEST) -n $(JOBS) tests/figures
 
-gates: book ## check the built pages: links, images, accessibility, and that nothing is loaded from elsewhere
+gates: book ## check the built pages: valid, linked, described, accessible, light, quick, and nothing from elsewhere
 	$(BIN)/python tools/check_html.py $(HTML)
+	$(BIN)/python tools/check_valid.py $(HTML)
 	$(BIN)/python tools/check_ways.py $(HTML)
 	$(BIN)/lychee --offline --no-progress --include-fragments --root-dir $(CURDIR)/$(HTML) \
 	    --exclude-path _static '$(HTML)/**/*.html'

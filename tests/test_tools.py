@@ -24,6 +24,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT / "tools"), str(ROOT / "tests" / "figures")]
 
 import check_html  # noqa: E402
+import check_valid  # noqa: E402
 import claims  # noqa: E402
 import configure  # noqa: E402
 import gate_pages  # noqa: E402
@@ -421,6 +422,7 @@ def record(**seen: Any) -> dict[str, Any]:
         "math": [],
         "images": [],
         "axe": [],
+        "weight": 1_000_000,
     }
     return {"pages": {"book/intro.html": {"390 light": empty | seen}}}
 
@@ -440,6 +442,9 @@ def axe(rule: str, html: str) -> dict[str, Any]:
         (axe("color-contrast", "<p>"), "axe color-contrast (serious)"),
         (axe("region", "<div class='ours'>"), "axe region"),
         (record() | {"search": 0}, "the search of the built site finds nothing"),
+        (record(weight=3_100_000), "sends 3.1 MB where 3 are allowed"),
+        (record() | {"answers": {"a.html": {"time": 2100, "held": 50}}}, "a.html: answers after 2100 ms"),
+        (record() | {"answers": {"a.html": {"time": 900, "held": 250}}}, "held up for 250 ms"),
         (record() | {"previews": ["a.html: term: cut off"]}, "preview of a link: a.html: term: cut off"),
     ],
 )
@@ -452,8 +457,28 @@ def test_the_page_gate_excuses_the_theme_alone_and_wants_its_list_to_shrink() ->
     assert gate_pages.judge(record()) == []
     assert gate_pages.judge(theme) == []
     theme["pages"][gate_pages.BLANK_PAGE] = theme["pages"]["book/intro.html"]
+    assert gate_pages.judge(theme) == []
+    theme["pages"][gate_pages.BLANK_PAGE] = record()["pages"]["book/intro.html"]
     (line,) = gate_pages.judge(theme)
-    assert "no longer brings label-content-name-mismatch" in line
+    assert "no longer brings region" in line
+
+
+def test_pages_that_are_no_html_are_found_and_a_missing_java_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page = "<!DOCTYPE html><html lang='en'><head><title>x</title></head><body>{}</body></html>"
+    (tmp_path / "a.html").write_text(page.format("<p>text</p>"), encoding="utf8")
+    (tmp_path / "b.html").write_text(page.format("<span><div>text</div></span>"), encoding="utf8")
+    java = shutil.which("java")
+    if java and check_valid.CHECKER.exists():
+        (finding,) = check_valid.errors(java, tmp_path)
+        assert finding.startswith("b.html: Element “div” not allowed as child of element “span”")
+    monkeypatch.setattr(sys, "argv", ["check_valid.py", str(tmp_path)])
+    monkeypatch.setattr(shutil, "which", lambda name: None)
+    for ci, expected in (("", 0), ("true", 1)):
+        monkeypatch.setenv("CI", ci)
+        assert check_valid.main() == expected
+        assert "HTML NOT VALIDATED" in capsys.readouterr().out
 
 
 def test_without_chromium_the_browser_checks_say_so_and_fail_on_ci(tmp_path: Path) -> None:

@@ -16,13 +16,14 @@ import fs from 'node:fs';
 import http from 'node:http';
 import os from 'node:os';
 import path from 'node:path';
+import zlib from 'node:zlib';
 
 const ROOT = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '..');
 const WIDTHS = [390, 1440];
 const SCHEMES = ['light', 'dark'];
 const TYPES = { '.html': 'text/html', '.js': 'text/javascript', '.mjs': 'text/javascript', '.css': 'text/css',
   '.png': 'image/png', '.svg': 'image/svg+xml', '.json': 'application/json', '.woff': 'font/woff',
-  '.woff2': 'font/woff2', '.ico': 'image/x-icon', '.xml': 'application/xml', '.txt': 'text/plain' };
+  '.woff2': 'font/woff2', '.webp': 'image/webp', '.ico': 'image/x-icon', '.xml': 'application/xml', '.txt': 'text/plain' };
 
 function options(argv) {
   const positional = [], named = {};
@@ -48,13 +49,21 @@ function pages(site) {
     .filter(file => file.endsWith('.html') && !/^(_static|_modules|_sources)\//.test(file) && file !== 'index.html').sort();
 }
 
+// Serves as a static host does: text compressed, and every answer with its length.
 function serve(site) {
+  const packed = new Map();
   const server = http.createServer((request, response) => {
     const name = decodeURIComponent(new URL(request.url, 'http://x').pathname);
     const file = path.join(site, name.endsWith('/') ? name + 'index.html' : name);
     fs.readFile(file, (error, body) => {
       if (error) { response.writeHead(404); response.end('not found'); return; }
-      response.writeHead(200, { 'content-type': TYPES[path.extname(file)] ?? 'application/octet-stream' });
+      const type = TYPES[path.extname(file)] ?? 'application/octet-stream', headers = { 'content-type': type };
+      if (/^text|json|xml/.test(type)) {
+        if (!packed.has(file)) packed.set(file, zlib.gzipSync(body));
+        body = packed.get(file);
+        headers['content-encoding'] = 'gzip';
+      }
+      response.writeHead(200, { ...headers, 'content-length': body.length });
       response.end(body);
     });
   });
@@ -83,6 +92,10 @@ function look() {
   const raw = [...document.querySelectorAll('main .math')].filter(m => !m.querySelector('mjx-container')).map(m => m.textContent.slice(0, 60));
   const broken = [...document.querySelectorAll('mjx-merror')].map(m => (m.getAttribute('data-mjx-error') ?? m.textContent).slice(0, 120));
   const images = [...document.querySelectorAll('main img')].filter(i => i.complete && !i.naturalWidth).map(i => i.getAttribute('src'));
+  const code = '.highlight-python pre, .highlight-default pre, .highlight-bash pre';
+  for (const block of innerWidth < 720 ? document.querySelectorAll(code) : []) {
+    if (block.scrollWidth > block.clientWidth + 1) wide.push(`code that scrolls sideways: ${block.textContent.trim().slice(0, 60)}`);
+  }
   return { wide, math: [...raw.map(t => `not rendered: ${t}`), ...broken], images };
 }
 
@@ -97,7 +110,10 @@ async function open(context, url, record) {
   });
   page.on('console', message => { if (message.type() === 'error') record.console.push(message.text().slice(0, 300)); });
   page.on('pageerror', error => record.console.push(`uncaught ${String(error).slice(0, 300)}`));
-  page.on('response', response => { if (response.status() >= 400) record.missing.push(`${response.status()} ${new URL(response.url()).pathname}`); });
+  page.on('response', response => {
+    record.weight += Number(response.headers()['content-length'] ?? 0);
+    if (response.status() >= 400) record.missing.push(`${response.status()} ${new URL(response.url()).pathname}`);
+  });
   await page.goto(url, { waitUntil: 'load' });
   await settled(page);
   Object.assign(record, await page.evaluate(look));
@@ -125,7 +141,7 @@ async function visit(context, url, axe, shot) {
       await page.waitForFunction(name => document.documentElement.dataset.theme === name, scheme);
       Object.assign(record, await page.evaluate(look));
     }
-    record.axe = await accessibility(page, scheme);
+    if (scheme === SCHEMES[0] || page.viewportSize().width === WIDTHS.at(-1)) record.axe = await accessibility(page, scheme);   // colors are the same at every width
     if (shot) await shot(page, scheme);
   }
   await page.close();
@@ -174,7 +190,29 @@ async function previews(context, url, axe, record) {
   return problems;
 }
 
-const blank = () => ({ external: [], missing: [], console: [], wide: [], math: [], images: [], axe: [] });
+const blank = () => ({ external: [], missing: [], console: [], wide: [], math: [], images: [], axe: [], weight: 0 });
+
+// How long until a page answers: its live figures run and the mathematics in view is set; and what holds it up after that.
+async function answers(browser, url) {
+  const context = await browser.newContext({ viewport: { width: 1440, height: 1000 } });
+  const page = await context.newPage();
+  await page.addInitScript(() => {
+    window.tasks = [];
+    new PerformanceObserver(list => window.tasks.push(...list.getEntries())).observe({ type: 'longtask', buffered: true });
+  });
+  await page.goto(url, { waitUntil: 'load' });
+  const time = await page.evaluate(async () => {
+    const seen = element => { const box = element.getBoundingClientRect(); return box.height && box.top < innerHeight && box.bottom > 0; };
+    const waits = () => [...document.querySelectorAll('.ostrl-live-host')].some(host => !host.dataset.live)
+      || [...document.querySelectorAll('main .math')].some(math => seen(math) && !math.querySelector('mjx-container'));
+    while (waits()) await new Promise(done => setTimeout(done, 5));
+    return performance.now();
+  });
+  await settled(page);
+  const held = await page.evaluate(time => Math.max(0, ...window.tasks.filter(task => task.startTime > time).map(task => task.duration)), time);
+  await context.close();
+  return { time: Math.round(time), held: Math.round(held) };
+}
 
 async function main() {
   const { site, report, shots, only } = options(process.argv.slice(2));
@@ -235,6 +273,12 @@ async function main() {
         }
       }
       await context.close();
+    }
+    const weight = name => result.pages[name][`${WIDTHS[1]} ${SCHEMES[0]}`].weight;
+    for (const name of [...list].sort((a, b) => weight(b) - weight(a)).slice(0, 3)) {   // alone, the best of three
+      const runs = [];
+      for (let i = 0; i < 3; i++) runs.push(await answers(browser, `${origin}/${name}`));
+      (result.answers ??= {})[name] = runs.sort((a, b) => a.time - b.time)[0];
     }
   } finally {
     await browser.close();

@@ -20,10 +20,6 @@ from typing import Any
 BLANK_PAGE = "search.html"
 THEME = {  # axe rule -> how the element's HTML reads; sphinx-book-theme 1.3 on pydata-sphinx-theme 0.17
     (
-        "label-content-name-mismatch",
-        "theme-switch-button",
-    ): "the name of the light/dark button leaves out its current state",
-    (
         "region",
         'class="sidebar-primary-item"',
     ): "the sidebar's title and search button are outside the navigation landmark",
@@ -36,6 +32,9 @@ NAMES = {
     "math": "mathematics",
     "images": "picture that does not load",
 }
+HEAVIEST = 3_000_000  # bytes that a page may send, text compressed as static hosts do; live figures' data included
+SLOWEST = 2000  # ms until the heaviest pages answer
+LONGEST = 200  # ms that a page may not answer after that: what Web Vitals calls good
 
 
 def excuse(finding: dict[str, str]) -> tuple[str, str] | None:
@@ -52,6 +51,8 @@ def judge(report: dict[str, Any]) -> list[str]:
             for kind, words in NAMES.items():
                 for what in record[kind]:
                     seen[page, f"{words}: {what}"].append(view)
+            if record["weight"] > HEAVIEST:
+                seen[page, f"sends {record['weight'] / 1e6:.1f} MB where {HEAVIEST / 1e6:.0f} are allowed"].append(view)
             for finding in record["axe"]:
                 key = excuse(finding)
                 if key is None:
@@ -67,6 +68,10 @@ def judge(report: dict[str, Any]) -> list[str]:
     if "search" in report and not report["search"]:
         lines.append("the search of the built site finds nothing for gradient")
     lines += [f"preview of a link: {what}" for what in report.get("previews", [])]
+    for page, run in report.get("answers", {}).items():
+        if run["time"] > SLOWEST or run["held"] > LONGEST:
+            limits = f"{SLOWEST} and {LONGEST} ms are allowed"
+            lines.append(f"{page}: answers after {run['time']} ms, and is held up for {run['held']} ms then; {limits}")
     for kind, words in NAMES.items():
         lines += [
             f"opened from a folder on disk: {words}: {what}"
@@ -87,6 +92,9 @@ def main() -> int:
     lines = judge(report)
     for line in lines:
         print(line, file=sys.stderr)
+    for page, run in report.get("answers", {}).items():
+        weight = max(record["weight"] for record in report["pages"][page].values())
+        print(f"{page}: {weight / 1e6:.1f} MB, answers after {run['time']} ms")
     print(f"{len(report['pages'])} pages in the browser: {len(lines)} problems")
     return int(bool(lines) or not report["pages"])
 

@@ -25,7 +25,12 @@ WIDGET_PATHS = """\
 """
 
 FILES = {  # from node_modules -> under vendor
-    "mathjax/es5/tex-chtml.js": "mathjax/es5/tex-chtml.js",
+    "mathjax/es5/startup.js": "mathjax/es5/startup.js",
+    "mathjax/es5/core.js": "mathjax/es5/core.js",
+    "mathjax/es5/input/tex.js": "mathjax/es5/input/tex.js",
+    "mathjax/es5/output/chtml.js": "mathjax/es5/output/chtml.js",
+    "mathjax/es5/output/chtml/fonts/tex.js": "mathjax/es5/output/chtml/fonts/tex.js",
+    "mathjax/es5/a11y/assistive-mml.js": "mathjax/es5/a11y/assistive-mml.js",
     "mathjax/LICENSE": "mathjax/LICENSE",
     "mathjax/es5/output/chtml/fonts/woff-v2": "mathjax/es5/output/chtml/fonts/woff-v2",
     "mathjax/es5/input/tex/extensions": "mathjax/es5/input/tex/extensions",
