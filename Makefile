@@ -21,7 +21,7 @@ PYTEST := $(QUIET) $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup book pdf lab notebooks test lint unit live nbval figures gates bench clean
+.PHONY: help setup book pdf lab notebooks test lint unit live nbval figures gates links bench clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -116,6 +116,10 @@ gates: book ## check the built pages: valid, linked, described, accessible, ligh
 	    --exclude-path _static '$(HTML)/**/*.html'
 	node tools/check_pages.mjs $(HTML) build/pages.json
 	$(BIN)/python tools/gate_pages.py build/pages.json
+
+links: book ## ask the network for every address on the pages (not in make test: other sites come and go)
+	$(BIN)/lychee --no-progress --max-retries 3 --timeout 30 --accept 200..=206,403,429 --scheme https --scheme http \
+	    --exclude-path _static --exclude-path _modules README.md CONTRIBUTING.md '$(HTML)/**/*.html'
 
 bench: setup $(VENV)/.ostrl-bench ## measure ostrl against other implementations, side by side
 	$(BIN)/python benchmarks/run.py $(BENCH_FLAGS)

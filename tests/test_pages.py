@@ -1,14 +1,19 @@
 """What the book's extensions do to its pages: code line by line, pictures without loss in fewer bytes."""
 
+import json
+import re
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
+import nbformat
 import pytest
 from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "book/_ext"))
 
 import ostrl_code
+import ostrl_machines
 import ostrl_weight
 
 PYTHON = '<div class="highlight-python notranslate"><div class="highlight"><pre><span></span>{}\n</pre></div>'
@@ -50,3 +55,45 @@ def test_a_picture_keeps_every_pixel(tmp_path):
 )
 def test_the_script_of_icons_is_left_out(tag):
     assert ostrl_weight.ICONS.sub("", f"<p>\n  {tag}\n</p>") == "<p>\n</p>"
+
+
+def app(baseurl=""):
+    config = {"project": "The book", "author": "The authors", "copyright": "2026, them", "root_doc": "book/intro"}
+    return SimpleNamespace(config=SimpleNamespace(html_baseurl=baseurl, **config))
+
+
+def test_a_chapter_says_how_to_cite_it():
+    tags = ostrl_machines.metadata(app("https://a.example/b/"), "notebooks/01_x", '1. A "b" & c')
+    assert '<meta name="citation_title" content="A &quot;b&quot; &amp; c">' in tags
+    assert '<meta name="citation_inbook_title" content="The book">' in tags
+    data = json.loads(re.search(r'<script type="application/ld\+json">(.*)</script>', tags)[1])
+    assert (data["@type"], data["name"], data["datePublished"]) == ("Chapter", 'A "b" & c', "2026")
+    assert data["url"] == "https://a.example/b/notebooks/01_x.html"
+    assert "url" not in ostrl_machines.metadata(app(), "notebooks/01_x", "A")  # no address is invented
+    assert '"@type": "Book"' in ostrl_machines.metadata(app(), "book/intro", "A")
+
+
+def test_a_notebook_reads_as_markdown(tmp_path):
+    code = nbformat.v4.new_code_cell("print(1)", outputs=[nbformat.v4.new_output("stream", text="1\n")])
+    colab = nbformat.v4.new_code_cell("install", metadata={"tags": ["remove-cell"]})
+    picture = nbformat.v4.new_output("display_data", data={"image/png": "aGk="})
+    drawn = nbformat.v4.new_code_cell("draw", outputs=[picture])
+    cells = [nbformat.v4.new_markdown_cell("# Title"), colab, code, drawn]
+    nbformat.write(nbformat.v4.new_notebook(cells=cells), tmp_path / "x.ipynb")
+    assert ostrl_machines.markdown(tmp_path / "x.ipynb") == (
+        "# Title\n\n```python\nprint(1)\n```\n\n```\n1\n```\n\n```python\ndraw\n```\n"
+    )
+
+
+def test_programs_find_the_pages_in_reading_order(monkeypatch):
+    pages = {"book/api/x": ("ostrl.x", ""), "notebooks/01_x": ("One", "Words."), "book/notation": ("Notation", "")}
+    monkeypatch.setattr(ostrl_machines, "PAGES", pages)
+    text = ostrl_machines.llms(app("https://a.example/"), list(pages), {"notebooks/01_x"})
+    assert text.startswith("# The book\n\n> ")
+    assert "## Chapters\n\n- [One](https://a.example/notebooks/01_x.md): Words.\n\n## Back matter" in text
+    assert "## API reference\n\n- [ostrl.x](https://a.example/book/api/x.html)\n" in text
+
+
+def test_half_an_escaped_character_is_taken_away():
+    cut = '<meta name="description" content="it&#x27;s &#x2..." /><meta content="a &amp; b ..." />'
+    assert ostrl_machines.CUT.sub("", cut) == cut.replace("&#x2...", "...")

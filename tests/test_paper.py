@@ -83,9 +83,11 @@ def small_book(tmp_path_factory):
     config = configure.configured(yaml.safe_load((ROOT / "book/_config.yml").read_text(encoding="utf8")), {})
     config.pop("bibtex_bibfiles")
     config["html"].pop("favicon")
-    config["sphinx"]["local_extensions"] = {name: str(ROOT / "book/_ext") for name in ("ostrl_book", "ostrl_paper")}
+    ours = {name: str(ROOT / "book/_ext") for name in ("ostrl_book", "ostrl_paper")}
+    left_out = config["sphinx"]["local_extensions"].keys() - ours.keys() | {"sphinxcontrib.bibtex"}
+    config["sphinx"]["local_extensions"] = ours
     settings = config["sphinx"]["config"]
-    settings["extensions"] = [name for name in settings["extensions"] if name != "sphinxcontrib.bibtex"]
+    settings["extensions"] = [name for name in settings["extensions"] if name not in left_out]
     settings |= {"html_static_path": [], "intersphinx_mapping": {}, "bibtex_bibfiles": []}
     settings["latex_additional_files"] = [str(ROOT / name) for name in settings["latex_additional_files"]]
     (root / "_config.yml").write_text(yaml.safe_dump(config), encoding="utf8")

@@ -205,7 +205,7 @@ async function answers(browser, url) {
     const seen = element => { const box = element.getBoundingClientRect(); return box.height && box.top < innerHeight && box.bottom > 0; };
     const waits = () => [...document.querySelectorAll('.ostrl-live-host')].some(host => !host.dataset.live)
       || [...document.querySelectorAll('main .math')].some(math => seen(math) && !math.querySelector('mjx-container'));
-    while (waits()) await new Promise(done => setTimeout(done, 5));
+    while (waits() && performance.now() < 15_000) await new Promise(done => setTimeout(done, 5));
     return performance.now();
   });
   await settled(page);

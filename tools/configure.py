@@ -17,6 +17,7 @@ from typing import Any
 import yaml
 
 ROOT = Path(__file__).resolve().parents[1]
+CARD = "The title of the book beside a triangle of policies, where gradient ascent runs from everywhere to one corner"
 
 
 def addresses(env: Mapping[str, str]) -> tuple[str | None, str | None]:
@@ -60,7 +61,14 @@ def configured(config: dict[str, Any], env: Mapping[str, str]) -> dict[str, Any]
     if site:
         config["html"]["baseurl"] = site
         settings["extensions"] += ["sphinxext.opengraph", "sphinx_sitemap"]
-        settings |= {"ogp_site_url": site, "ogp_social_cards": {"enable": False}, "sitemap_url_scheme": "{link}"}
+        settings |= {
+            "ogp_site_url": site,
+            "ogp_social_cards": {"enable": False},
+            "ogp_image": "_static/card.png",
+            "ogp_image_alt": CARD,
+            "ogp_custom_meta_tags": ['<meta name="twitter:card" content="summary_large_image">'],
+            "sitemap_url_scheme": "{link}",
+        }
     return config
 
 

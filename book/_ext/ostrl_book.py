@@ -96,7 +96,8 @@ def mend_markup(app: Sphinx, page: str, template: str, context: dict[str, Any], 
     body = body.replace('<summary aria-label="Toggle hidden content">', "<summary>")
     body = re.sub(r' id="(?:proof|proof-content|exercise-content)"', "", body)  # the same on every claim of a page
 
-    body = re.sub(r'<p class="((?:collapsed|expanded) admonition-title)">(.*?)</p>', r'<span class="\1">\2</span>', body)
+    # a summary may hold no paragraph
+    body = re.sub(r'<p (class="(?:collapsed|expanded) admonition-title")>(.*?)</p>', r"<span \1>\2</span>", body)
     if page == "_modules/index":  # a list in a list stands in one of its items
         body = body.replace("</li>\n<ul>", "\n<ul>").replace("</ul><li>", "</ul></li><li>")
 

@@ -40,8 +40,8 @@ def omega(
     Args:
         method: a row of ``METHODS``, or one of your own.
         success_rates: p, each strictly between 0 and 1.
-        group_size: G, answers to each prompt. All 2^G groups are summed where G is small or the weights depend on the order of a group;
-            else the G + 1 that differ.
+        group_size: G, answers to each prompt. All 2^G groups are summed where G is small or the weights depend on the
+            order of a group; else the G + 1 that differ.
         demonstrators: how often the demonstrators are right, for methods that learn from them. A method that asks for
             a reference policy gets a uniform one, and one with a baseline for each prompt is asked for prompt 0.
 
