@@ -90,6 +90,10 @@ function look() {
     wide.unshift(`the page is ${document.documentElement.scrollWidth} px wide in a window of ${width} px`);
   }
   const raw = [...document.querySelectorAll('main .math')].filter(m => !m.querySelector('mjx-container')).map(m => m.textContent.slice(0, 60));
+  const texts = document.createTreeWalker(document.querySelector('main') ?? document.body, NodeFilter.SHOW_TEXT);
+  for (let text = texts.nextNode(); text; text = texts.nextNode()) {
+    if (/\\[([]|\\(frac|sum|pi)\b/.test(text.data) && !text.parentElement.closest('pre, code, script, style, .math, mjx-container')) raw.push(text.data.trim().slice(0, 60));
+  }
   const broken = [...document.querySelectorAll('mjx-merror')].map(m => (m.getAttribute('data-mjx-error') ?? m.textContent).slice(0, 120));
   const images = [...document.querySelectorAll('main img')].filter(i => i.complete && !i.naturalWidth).map(i => i.getAttribute('src'));
   const code = '.highlight-python pre, .highlight-default pre, .highlight-bash pre';

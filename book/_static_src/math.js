@@ -22,6 +22,7 @@
         end = performance.now() + 30;
       }
     }
+    await MathJax.typesetPromise();   // what stands in the outputs of cells
   }
   MathJax.startup.promise = MathJax.startup.promise.then(typeset);
 })();
