@@ -282,7 +282,8 @@ async function main() {
     for (const name of [...list].sort((a, b) => weight(b) - weight(a)).slice(0, 3)) {   // alone, the best of three
       const runs = [];
       for (let i = 0; i < 3; i++) runs.push(await answers(browser, `${origin}/${name}`));
-      (result.answers ??= {})[name] = runs.sort((a, b) => a.time - b.time)[0];
+      const least = what => Math.min(...runs.map(run => run[what]));   // noise of the machine only adds
+      (result.answers ??= {})[name] = { time: least('time'), held: least('held') };
     }
   } finally {
     await browser.close();

@@ -9,6 +9,7 @@
   });
   async function typeset() {
     const rest = [...document.querySelectorAll('.math')].filter(math => !math.closest('script, .math .math'));
+    rest.push(...[...document.querySelectorAll('main .text_html :is(td, th, p)')].filter(cell => cell.textContent.includes('\\(')));
     const distance = math => {
       const { top, bottom } = math.getBoundingClientRect();
       return bottom < 0 ? -bottom : Math.max(0, top - innerHeight);
@@ -22,7 +23,6 @@
         end = performance.now() + 30;
       }
     }
-    await MathJax.typesetPromise();   // what stands in the outputs of cells
   }
   MathJax.startup.promise = MathJax.startup.promise.then(typeset);
 })();
