@@ -49,7 +49,7 @@ function pages(site) {
     .filter(file => file.endsWith('.html') && !/^(_static|_modules|_sources)\//.test(file) && file !== 'index.html').sort();
 }
 
-// Serves as a static host does: text compressed, and every answer with its length.
+// Serves as a static host does, text compressed; every answer says how long its file is.
 function serve(site) {
   const packed = new Map();
   const server = http.createServer((request, response) => {
@@ -57,7 +57,7 @@ function serve(site) {
     const file = path.join(site, name.endsWith('/') ? name + 'index.html' : name);
     fs.readFile(file, (error, body) => {
       if (error) { response.writeHead(404); response.end('not found'); return; }
-      const type = TYPES[path.extname(file)] ?? 'application/octet-stream', headers = { 'content-type': type };
+      const type = TYPES[path.extname(file)] ?? 'application/octet-stream', headers = { 'content-type': type, 'x-length': body.length };
       if (/^text|json|xml/.test(type)) {
         if (!packed.has(file)) packed.set(file, zlib.gzipSync(body));
         body = packed.get(file);
@@ -100,6 +100,9 @@ function look() {
   for (const block of innerWidth < 720 ? document.querySelectorAll(code) : []) {
     if (block.scrollWidth > block.clientWidth + 1) wide.push(`code that scrolls sideways: ${block.textContent.trim().slice(0, 60)}`);
   }
+  for (const math of document.querySelectorAll('main mjx-container[display="true"]')) {
+    if (math.scrollWidth > math.clientWidth + 1) wide.push(`an equation that scrolls sideways: ${math.closest('[data-latex]')?.dataset.latex ?? math.textContent.trim().slice(0, 60)}`);
+  }
   return { wide, math: [...raw.map(t => `not rendered: ${t}`), ...broken], images };
 }
 
@@ -115,7 +118,7 @@ async function open(context, url, record) {
   page.on('console', message => { if (message.type() === 'error') record.console.push(message.text().slice(0, 300)); });
   page.on('pageerror', error => record.console.push(`uncaught ${String(error).slice(0, 300)}`));
   page.on('response', response => {
-    record.weight += Number(response.headers()['content-length'] ?? 0);
+    record.weight += Number(response.headers()['x-length'] ?? 0);
     if (response.status() >= 400) record.missing.push(`${response.status()} ${new URL(response.url()).pathname}`);
   });
   await page.goto(url, { waitUntil: 'load' });

@@ -32,7 +32,7 @@ NAMES = {
     "math": "mathematics",
     "images": "picture that does not load",
 }
-HEAVIEST = 3_000_000  # bytes that a page may send, text compressed as static hosts do; live figures' data included
+HEAVIEST = 3_000_000  # bytes of all that a page loads, before a host compresses it; live figures' data included
 SLOWEST = 2000  # ms until the heaviest pages answer
 LONGEST = 200  # ms that a page may not answer after that: what Web Vitals calls good
 
@@ -52,7 +52,7 @@ def judge(report: dict[str, Any]) -> list[str]:
                 for what in record[kind]:
                     seen[page, f"{words}: {what}"].append(view)
             if record["weight"] > HEAVIEST:
-                seen[page, f"sends {record['weight'] / 1e6:.1f} MB where {HEAVIEST / 1e6:.0f} are allowed"].append(view)
+                seen[page, f"loads {record['weight'] / 1e6:.1f} MB where {HEAVIEST / 1e6:.0f} are allowed"].append(view)
             for finding in record["axe"]:
                 key = excuse(finding)
                 if key is None:

@@ -1,7 +1,7 @@
 """Copy what a page needs in the browser out of node_modules, so that the site asks nobody else for it.
 
-MathJax is needed by every page with an equation. The widget runtime is copied too; the build drops it from the
-site again where no page shows a widget. Run ``npm ci --ignore-scripts`` first.
+Every page needs the faces, and every page with an equation needs MathJax. The widget runtime is copied too; the build
+drops it from the site again where no page shows a widget. Run ``npm ci --ignore-scripts`` first.
 """
 
 from __future__ import annotations
@@ -25,23 +25,40 @@ WIDGET_PATHS = """\
 """
 
 FILES = {  # from node_modules -> under vendor
-    "mathjax/es5/startup.js": "mathjax/es5/startup.js",
-    "mathjax/es5/core.js": "mathjax/es5/core.js",
-    "mathjax/es5/input/tex.js": "mathjax/es5/input/tex.js",
-    "mathjax/es5/output/chtml.js": "mathjax/es5/output/chtml.js",
-    "mathjax/es5/output/chtml/fonts/tex.js": "mathjax/es5/output/chtml/fonts/tex.js",
-    "mathjax/es5/a11y/assistive-mml.js": "mathjax/es5/a11y/assistive-mml.js",
+    "mathjax/startup.js": "mathjax/startup.js",
+    "mathjax/core.js": "mathjax/core.js",
+    "mathjax/input/tex.js": "mathjax/input/tex.js",
+    "mathjax/input/tex/extensions": "mathjax/input/tex/extensions",
+    "mathjax/output/chtml.js": "mathjax/output/chtml.js",
+    "mathjax/a11y/assistive-mml.js": "mathjax/a11y/assistive-mml.js",
     "mathjax/LICENSE": "mathjax/LICENSE",
-    "mathjax/es5/output/chtml/fonts/woff-v2": "mathjax/es5/output/chtml/fonts/woff-v2",
-    "mathjax/es5/input/tex/extensions": "mathjax/es5/input/tex/extensions",
+    "@mathjax/mathjax-newcm-font/chtml.js": "mathjax/fonts/mathjax-newcm-font/chtml.js",
+    "@mathjax/mathjax-newcm-font/chtml": "mathjax/fonts/mathjax-newcm-font/chtml",
     "requirejs/require.js": "requirejs/require.js",
     "@jupyter-widgets/html-manager/dist/embed-amd.js": "html-manager/embed-amd.js",
 }
 
+FACES = "@fontsource-variable"
+FONTS = {  # the faces that the pages use, each with its style sheets in the package
+    "source-serif-4": ["wght.css", "wght-italic.css"],
+    "source-sans-3": ["wght.css"],
+    "source-code-pro": ["wght.css"],
+}
+
+
+def fonts(packages: Path, target: Path) -> None:
+    """One style sheet for all faces; of its files a browser takes those of the scripts that a page is written in."""
+    rules = []
+    for package, sheets in FONTS.items():
+        shutil.copytree(packages / package / "files", target / package, ignore=shutil.ignore_patterns("*-opsz-*", "*-standard-*"))
+        shutil.copyfile(packages / package / "LICENSE", target / package / "LICENSE")
+        rules += [(packages / package / sheet).read_text().replace("./files/", f"{package}/") for sheet in sheets]
+    (target / "fonts.css").write_text("\n".join(rules))
+
 
 def vendor(modules: Path, target: Path) -> list[Path]:
     """Copy the listed files below ``target``, replacing what was there; returns what was written."""
-    missing = [name for name in FILES if not (modules / name).exists()]
+    missing = [name for name in [*FILES, *(f"{FACES}/{package}" for package in FONTS)] if not (modules / name).exists()]
     if missing:
         raise FileNotFoundError(f"{', '.join(missing)} not found in {modules}: run `npm ci --ignore-scripts` first")
     shutil.rmtree(target, ignore_errors=True)
@@ -54,6 +71,7 @@ def vendor(modules: Path, target: Path) -> list[Path]:
             shutil.copyfile(modules / source, path)
     for font in (modules / "@jupyter-widgets/html-manager/dist").glob("*.woff2"):
         shutil.copyfile(font, target / "html-manager" / font.name)
+    fonts(modules / FACES, target / "fonts")
     (target / "widgets-paths.js").write_text(WIDGET_PATHS)
     return sorted(path for path in target.rglob("*") if path.is_file())
 

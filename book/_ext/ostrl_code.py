@@ -1,24 +1,31 @@
-"""Each line of code is an element of its own, which knows its indentation: on a phone it wraps and hangs (book.css)."""
+"""On a phone code wraps and a printed table shrinks (book.css): a line knows its indentation, an output its width.
+
+Each line of code becomes an element of its own; an output keeps its lines, since a table would lose its columns.
+"""
 
 from __future__ import annotations
 
 import re
+from html import unescape
 from typing import Any
 
 from sphinx.application import Sphinx
 
-# Code to read, not the output of cells: a printed table would lose its columns.
 BLOCK = re.compile(
     r'(<div class="highlight-(?:python|default|bash|bibtex) notranslate"><div class="highlight"><pre><span></span>)'
     r"(.*?)\n?(</pre></div>)",
     re.S,
 )
+OUTPUT = re.compile(r'(<div class="output stream [^"]*"><div class="highlight"><pre)(>)(.*?)(?=</pre>)', re.S)
+
+
+def words(text: str) -> str:
+    return unescape(re.sub("<[^>]+>", "", text))
 
 
 def line(text: str) -> str:
     """A line of highlighted code in its element; Pygments closes what it opens before a line ends."""
-    words = re.sub("<[^>]+>", "", text)
-    indent = len(words) - len(words.lstrip(" "))
+    indent = len(words(text)) - len(words(text).lstrip(" "))
     style = f' style="--indent:{indent}ch"' if indent else ""
     return f'<span class="line"{style}>{text}\n</span>'
 
@@ -28,9 +35,19 @@ def line_by_line(body: str) -> str:
     return BLOCK.sub(lambda block: block[1] + "".join(map(line, block[2].split("\n"))) + block[3], body)
 
 
+def columns(body: str) -> str:
+    """The page with the number of characters in the longest line on each printed output."""
+
+    def width(output: re.Match[str]) -> str:
+        longest = max(map(len, words(output[3]).split("\n")))
+        return f'{output[1]} style="--columns:{longest}"{output[2]}{output[3]}'
+
+    return OUTPUT.sub(width, body)
+
+
 def mark_lines(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: Any) -> None:
     if context.get("body") and not page.startswith("_modules/"):
-        context["body"] = line_by_line(context["body"])
+        context["body"] = columns(line_by_line(context["body"]))
 
 
 def setup(app: Sphinx) -> dict[str, Any]:

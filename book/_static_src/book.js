@@ -1,7 +1,7 @@
 // Small things that the pages can't do by themselves: name the columns of tables that become cards on a phone, let the
 // keyboard reach what scrolls sideways, and give the theme's unnamed controls a name.
 (() => {
-  for (const table of document.querySelectorAll('table.ledger')) {
+  const label = table => {
     const names = [...table.querySelectorAll('thead th')].map(cell => cell.textContent.trim());
     for (const row of table.querySelectorAll('tbody tr')) {
       [...row.cells].forEach((cell, i) => {
@@ -9,7 +9,8 @@
         if (cell.textContent.trim() === '–') cell.dataset.empty = '';
       });
     }
-  }
+  };
+  document.querySelectorAll('table.ledger').forEach(label);
   for (const fold of document.querySelectorAll('.bd-sidebar-primary details > summary')) {
     const link = fold.closest('li')?.querySelector('a');
     fold.setAttribute('aria-label', `Pages below ${link ? link.textContent.trim() : 'this one'}`);
@@ -18,11 +19,21 @@
   if (location.protocol === 'file:') DOCUMENTATION_OPTIONS.SHOW_SEARCH_SUMMARY = false;
   for (const button of document.querySelectorAll('.search-button-field')) button.removeAttribute('aria-label');
   const reach = () => {
-    for (const math of document.querySelectorAll('main span.math')) {   // a formula in a line that is wider than the page
+    const formulas = [...document.querySelectorAll('main span.math')];
+    for (const math of formulas) math.classList.remove('wide');
+    const wide = formulas.filter(math => {   // no line can hold it: it may be broken
       const inner = math.querySelector('mjx-math'), room = math.closest('p, li, td, dd, figcaption');
-      math.classList.toggle('wide', Boolean(inner && room && inner.getBoundingClientRect().width > room.clientWidth + 1));
+      return inner && room && inner.getBoundingClientRect().width > room.clientWidth + 1;
+    });
+    for (const math of wide) math.classList.add('wide');
+    for (const box of innerWidth < 720 ? document.querySelectorAll('main .pst-scrollable-table-container') : []) {
+      const table = box.querySelector('table');
+      if (box.scrollWidth > box.clientWidth + 1 && table.tHead) {   // on a phone, rows that don't fit become cards
+        label(table);
+        table.classList.add('ledger');
+      }
     }
-    for (const box of document.querySelectorAll('main mjx-container[display="true"], main pre, main .pst-scrollable-table-container, main .text_html, main span.math.wide')) {
+    for (const box of document.querySelectorAll('main mjx-container[display="true"], main pre, main .pst-scrollable-table-container, main .text_html')) {
       if (box.scrollWidth > box.clientWidth + 1) box.tabIndex = 0;
       else if (box.getAttribute('tabindex') === '0') box.removeAttribute('tabindex');
     }

@@ -1,28 +1,45 @@
 // Typesets a long chapter a screenful at a time, what is in view first, so that the page answers while it is at it.
-// MathJax.startup.promise holds when all is set, as it always does.
+// Displayed formulas are broken into lines that fit their column, and again when its width changes: a phone is turned,
+// a proof is unfolded. MathJax.startup.promise holds when all is set, as it always does.
 (() => {
   if (!window.MathJax?.startup?.promise) return;
+  const widths = new WeakMap();   // of the columns that formulas were broken for
   const pause = () => new Promise(done => {   // not a timer: those are slow in a tab in the background
     const { port1, port2 } = new MessageChannel();
     port1.onmessage = done;
     port2.postMessage(null);
   });
-  async function typeset() {
-    const rest = [...document.querySelectorAll('.math')].filter(math => !math.closest('script, .math .math'));
-    rest.push(...[...document.querySelectorAll('main .text_html :is(td, th, p)')].filter(cell => cell.textContent.includes('\\(')));
-    const distance = math => {
-      const { top, bottom } = math.getBoundingClientRect();
-      return bottom < 0 ? -bottom : Math.max(0, top - innerHeight);
-    };
-    const near = rest.filter(math => distance(math) === 0);
-    const order = [...near, ...rest.filter(math => !near.includes(math))];
+  const inView = math => {
+    const { top, bottom } = math.getBoundingClientRect();
+    return bottom >= 0 && top <= innerHeight;
+  };
+  async function typeset(formulas) {
+    const near = formulas.filter(inView);
+    const order = [...near, ...formulas.filter(math => !near.includes(math))];
     for (let i = 0, end = performance.now() + 30; i < order.length; i += 12) {
-      await MathJax.typesetPromise(order.slice(i, i + 12));
+      const some = order.slice(i, i + 12);
+      for (const math of some) widths.set(math, math.clientWidth);
+      await MathJax.typesetPromise(some);
       if (performance.now() > end) {
         await pause();
         end = performance.now() + 30;
       }
     }
   }
-  MathJax.startup.promise = MathJax.startup.promise.then(typeset);
+  async function again() {
+    const changed = [...document.querySelectorAll('main div.math')]
+      .filter(math => math.clientWidth && widths.has(math) && math.clientWidth !== widths.get(math));
+    for (const item of MathJax.startup.document.getMathItemsWithin(changed)) item.removeFromDocument(true);
+    MathJax.typesetClear(changed);
+    await typeset(changed);
+  }
+  const then = step => { MathJax.startup.promise = MathJax.startup.promise.then(step); };
+  MathJax.config.startup.ready = () => {
+    delete MathJax.config.options.menuOptions;   // the component for screen readers sets it, and warns where there is no menu
+    MathJax.startup.defaultReady();
+  };
+  then(() => typeset([...document.querySelectorAll('.math'),
+    ...[...document.querySelectorAll('main .text_html :is(td, th, p)')].filter(cell => cell.textContent.includes('\\('))]));
+  addEventListener('resize', () => then(again));
+  addEventListener('toggle', () => then(again), true);
 })();
