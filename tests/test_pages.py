@@ -12,6 +12,7 @@ from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "book/_ext"))
 
+import ostrl_book
 import ostrl_code
 import ostrl_machines
 import ostrl_weight
@@ -44,6 +45,13 @@ def test_a_picture_keeps_every_pixel(tmp_path):
         (path,) = tmp_path.glob(f"{name}.*")  # one of the two is left
         assert path.suffix == (".webp" if name in done else ".png")
         assert Image.open(path).convert("RGBA").tobytes() == original.tobytes()
+
+
+def test_a_picture_says_its_size(tmp_path):
+    Image.new("L", (60, 40)).save(tmp_path / "a.webp", lossless=True)
+    (found,) = ostrl_weight.IMAGE.findall('<img alt="A line" src="../_images/a.webp"><img src="../_images/a.svg">')
+    assert ostrl_weight.sizes(tmp_path)[found[1]] == ' width="60" height="40"'
+    assert not ostrl_weight.IMAGE.search('<img style="" width="9" alt="A line" src="_images/a.webp">')
 
 
 @pytest.mark.parametrize(
@@ -97,3 +105,15 @@ def test_programs_find_the_pages_in_reading_order(monkeypatch):
 def test_half_an_escaped_character_is_taken_away():
     cut = '<meta name="description" content="it&#x27;s &#x2..." /><meta content="a &amp; b ..." />'
     assert ostrl_machines.CUT.sub("", cut) == cut.replace("&#x2...", "...")
+
+
+@pytest.mark.parametrize(
+    ("page", "left"),
+    [("book/generated/claims", ["repository"]), ("book/glossary", ["repository", "source-edit-button"])],
+)
+def test_a_generated_page_has_no_source_to_edit(page, left):
+    buttons = [{"label": "repository"}, {"label": "source-edit-button"}]
+    context = {"header_buttons": [{"buttons": buttons}, {"label": "theme"}]}
+    ostrl_book.drop_dead_edit_links(None, page, "page.html", context, None)
+    assert [button["label"] for button in context["header_buttons"][0]["buttons"]] == left
+    assert "buttons" not in context["header_buttons"][1]

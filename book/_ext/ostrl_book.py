@@ -119,7 +119,8 @@ def drop_dead_edit_links(app: Sphinx, page: str, template: str, context: dict[st
     """A page that tools/claims.py writes is in no repository, so there is nothing there to edit."""
     if page.startswith("book/generated/"):
         for group in context.get("header_buttons", []):
-            group["buttons"] = [b for b in group.get("buttons", []) if b["label"] != "source-edit-button"]
+            if "buttons" in group:
+                group["buttons"] = [b for b in group["buttons"] if b["label"] != "source-edit-button"]
 
 
 def drop_sizes(app: Sphinx, doctree: nodes.document) -> None:

@@ -1,4 +1,5 @@
-"""Lighter pages: pictures without loss in the smaller format, and no script for icons that are there as a font.
+"""Lighter and steadier pages: pictures without loss in the smaller format, each with its size so that the text below
+stays where it is while they load, and no script for icons that are there as a font.
 
 The theme sends all of Font Awesome twice, as a script of 1.5 MB and as a font; a stored figure is a PNG, and the same
 pixels as WebP need about half of its bytes. The notebooks keep their PNG.
@@ -15,6 +16,7 @@ from sphinx.application import Sphinx
 
 ICONS = re.compile(r'\s*<(?:script|link)\b[^>]*"[^"]*scripts/fontawesome\.js[^"]*"[^>]*>(?:</script>)?')
 PICTURE = re.compile(r"(_images/[0-9A-Za-z_-]+)\.png")
+IMAGE = re.compile(r'<img\b(?![^>]*\b(?:width|height)=)([^>]*\bsrc="[^"]*_images/([0-9A-Za-z_-]+\.(?:png|webp))")')
 
 
 def compress(folder: Path) -> set[str]:
@@ -31,11 +33,21 @@ def compress(folder: Path) -> set[str]:
     return done
 
 
+def sizes(folder: Path) -> dict[str, str]:
+    """The width and height of each picture, as attributes."""
+    found = {}
+    for path in [*folder.glob("*.png"), *folder.glob("*.webp")]:
+        with Image.open(path) as picture:
+            found[path.name] = f' width="{picture.width}" height="{picture.height}"'
+    return found
+
+
 def lighten(app: Sphinx, error: Exception | None) -> None:
     if error or app.builder.name != "html":
         return
     out = Path(app.outdir)
     done = compress(out / "_images")
+    size = sizes(out / "_images")
 
     def picture(match: re.Match[str]) -> str:
         return f"{match[1]}.webp" if match[1].removeprefix("_images/") in done else match[0]
@@ -43,6 +55,7 @@ def lighten(app: Sphinx, error: Exception | None) -> None:
     for page in out.rglob("*.html"):
         text = page.read_text(encoding="utf8")
         light = PICTURE.sub(picture, ICONS.sub("", text))
+        light = IMAGE.sub(lambda match: f"<img{size[match[2]]}{match[1]}", light)
         if light != text:
             page.write_text(light, encoding="utf8")
     (out / "_static/scripts/fontawesome.js").unlink(missing_ok=True)
