@@ -1,4 +1,4 @@
-"""What the book's extensions do to its pages: code line by line, outputs that know their width, pictures in fewer bytes."""
+"""What the book's extensions do to its pages: code line by line, outputs that know their width, lighter pictures."""
 
 import json
 import re
@@ -13,6 +13,7 @@ from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "book/_ext"))
 
+import ostrl_book
 import ostrl_code
 import ostrl_machines
 import ostrl_weight
@@ -49,8 +50,21 @@ def test_a_picture_keeps_its_colors_to_within_2_in_255(tmp_path):
 
 
 def test_a_printed_table_knows_its_width():
-    output = '<div class="output stream highlight-myst-ansi notranslate"><div class="highlight"><pre><span></span>a &lt; <b>b</b>\n12345678\n</pre></div>'
+    output = PYTHON.replace("highlight-python", "output stream highlight-myst-ansi").format("a &lt; <b>b</b>\n12345678")
     assert '<pre style="--columns:8"><span></span>a &lt;' in ostrl_code.columns(output)
+
+
+def test_a_picture_says_its_size(tmp_path):
+    Image.new("L", (60, 40)).save(tmp_path / "a.webp", lossless=True)
+    (found,) = ostrl_weight.IMAGE.findall('<img alt="A line" src="../_images/a.webp"><img src="../_images/a.svg">')
+    assert ostrl_weight.sizes(tmp_path)[found[1]] == ' width="60" height="40"'
+    assert not ostrl_weight.IMAGE.search('<img style="" width="9" alt="A line" src="_images/a.webp">')
+
+
+def test_only_the_page_of_the_search_carries_its_index():
+    script = '<script src="{}.js"></script>'.format
+    scripts = "\n".join(map(script, ("_static/doctools", "../searchindex", "_static/searchtools.js?v=1")))
+    assert ostrl_weight.SEARCH.sub("", scripts) == script("_static/doctools")
 
 
 @pytest.mark.parametrize(
@@ -104,3 +118,15 @@ def test_programs_find_the_pages_in_reading_order(monkeypatch):
 def test_half_an_escaped_character_is_taken_away():
     cut = '<meta name="description" content="it&#x27;s &#x2..." /><meta content="a &amp; b ..." />'
     assert ostrl_machines.CUT.sub("", cut) == cut.replace("&#x2...", "...")
+
+
+@pytest.mark.parametrize(
+    ("page", "left"),
+    [("book/generated/claims", ["repository"]), ("book/glossary", ["repository", "source-edit-button"])],
+)
+def test_a_generated_page_has_no_source_to_edit(page, left):
+    buttons = [{"label": "repository"}, {"label": "source-edit-button"}]
+    context = {"header_buttons": [{"buttons": buttons}, {"label": "theme"}]}
+    ostrl_book.drop_dead_edit_links(None, page, "page.html", context, None)
+    assert [button["label"] for button in context["header_buttons"][0]["buttons"]] == left
+    assert "buttons" not in context["header_buttons"][1]

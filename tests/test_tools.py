@@ -442,6 +442,8 @@ def axe(rule: str, html: str) -> dict[str, Any]:
         (axe("color-contrast", "<p>"), "axe color-contrast (serious)"),
         (axe("region", "<div class='ours'>"), "axe region"),
         (record() | {"search": 0}, "the search of the built site finds nothing"),
+        (record() | {"search": 9, "passage": "On this page"}, "shows no passage that says gradient"),
+        (record() | {"keyboard": ["a.html: .copybtn loses"]}, "by keyboard: a.html: .copybtn loses"),
         (record(weight=3_100_000), "sends 3.1 MB where 3 are allowed"),
         (record() | {"answers": {"a.html": {"time": 2100, "held": 50}}}, "a.html: answers after 2100 ms"),
         (record() | {"answers": {"a.html": {"time": 900, "held": 250}}}, "held up for 250 ms"),

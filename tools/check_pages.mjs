@@ -5,8 +5,8 @@
 // Each page is opened 390 and 1,440 pixels wide and looked at in light and in dark, through a server on this machine; anything that asks
 // for another machine is refused and recorded. Recorded too: answers of 400 and above, console errors, uncaught
 // errors, content wider than the window, mathematics that did not render, and what axe-core finds. On one chapter the
-// previews of links are opened by keyboard and by pointer, served and from a folder on disk. Judging the record
-// is the work of tools/gate_pages.py. --shots keeps a picture of every page for people to look at.
+// buttons are pressed by keyboard, and the previews of links are opened by keyboard and by pointer, served and from a
+// folder on disk. Judging the record is the work of tools/gate_pages.py. --shots keeps a picture of every page for people to look at.
 //
 // Chromium is $CHROMIUM or the first of chromium, chromium-browser, google-chrome on PATH. Without it nothing is
 // checked: a loud line says so, and with CI=true that is an error.
@@ -197,6 +197,26 @@ async function previews(context, url, axe, record) {
   return problems;
 }
 
+// What is wrong for whoever presses the buttons of a page by keyboard: each keeps the focus, a sidebar gives it back.
+async function keyboard(context, url) {
+  const page = await open(context, url, blank());
+  const problems = [];
+  await page.keyboard.press('Tab');                          // from here on the focus is a keyboard's
+  for (const [name, sidebar] of [['.theme-switch-button'], ['.copybtn'], ['.primary-toggle', '#pst-primary-sidebar-modal'], ['.secondary-toggle', '#pst-secondary-sidebar-modal']]) {
+    const button = page.locator(`${name}:visible`).first();
+    await button.focus();
+    await page.keyboard.press('Enter');
+    if (sidebar) {
+      if (!await page.locator(`${sidebar}[open]`).waitFor({ timeout: 5_000 }).then(() => true, () => false)) problems.push(`${name} opens nothing`);
+      await page.keyboard.press('Escape');
+    }
+    await page.waitForTimeout(100);
+    if (!await button.evaluate(element => element === document.activeElement)) problems.push(`${name} loses the focus when it is pressed`);
+  }
+  await page.close();
+  return problems;
+}
+
 const blank = () => ({ external: [], missing: [], console: [], wide: [], math: [], images: [], axe: [], weight: 0 });
 
 // How long until a page answers: its live figures run and the mathematics in view is set; and what holds it up after that.
@@ -266,6 +286,8 @@ async function main() {
           const hits = page.locator('#search-results ul.search li a');
           await hits.first().waitFor({ timeout: 15_000 }).catch(() => {});
           result.search = await hits.count();
+          const passage = page.locator('#search-results p.context:has(a)').first();
+          result.passage = await passage.innerText({ timeout: 15_000 }).catch(() => '');
           await page.close();
         }
         const record = result.disk = blank();                  // and a page works from a folder on disk
@@ -274,6 +296,7 @@ async function main() {
         const chapter = pages(site).find(file => file.startsWith('notebooks/') && Object.values(KINDS).every(part =>
           fs.readFileSync(path.join(site, file), 'utf8').match(new RegExp(`<a class="reference internal" href="[^"]*${part}`))));
         if (chapter) {
+          result.keyboard = (await keyboard(context, `${origin}/${chapter}`)).map(p => `${chapter}: ${p}`);
           const served = await previews(context, `${origin}/${chapter}`, axe, blank());
           const disk = await previews(context, `file://${path.join(site, chapter)}`, null, record);
           result.previews = [...served.map(p => `${chapter}: ${p}`), ...disk.map(p => `${chapter} from a folder on disk: ${p}`)];

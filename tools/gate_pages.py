@@ -67,6 +67,9 @@ def judge(report: dict[str, Any]) -> list[str]:
         ]
     if "search" in report and not report["search"]:
         lines.append("the search of the built site finds nothing for gradient")
+    if report.get("search") and "gradient" not in report.get("passage", "").lower():
+        lines.append("the search of the built site shows no passage that says gradient, with its section")
+    lines += [f"by keyboard: {what}" for what in report.get("keyboard", [])]
     lines += [f"preview of a link: {what}" for what in report.get("previews", [])]
     for page, run in report.get("answers", {}).items():
         if run["time"] > SLOWEST or run["held"] > LONGEST:

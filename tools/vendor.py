@@ -50,9 +50,10 @@ def fonts(packages: Path, target: Path) -> None:
     """One style sheet for all faces; of its files a browser takes those of the scripts that a page is written in."""
     rules = []
     for package, sheets in FONTS.items():
-        shutil.copytree(packages / package / "files", target / package, ignore=shutil.ignore_patterns("*-opsz-*", "*-standard-*"))
-        shutil.copyfile(packages / package / "LICENSE", target / package / "LICENSE")
-        rules += [(packages / package / sheet).read_text().replace("./files/", f"{package}/") for sheet in sheets]
+        home, copy = packages / package, target / package
+        shutil.copytree(home / "files", copy, ignore=shutil.ignore_patterns("*-opsz-*", "*-standard-*"))
+        shutil.copyfile(home / "LICENSE", copy / "LICENSE")
+        rules += [(home / sheet).read_text().replace("./files/", f"{package}/") for sheet in sheets]
     (target / "fonts.css").write_text("\n".join(rules))
 
 

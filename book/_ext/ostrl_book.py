@@ -115,6 +115,14 @@ def mend_markup(app: Sphinx, page: str, template: str, context: dict[str, Any], 
     context["body"] = re.sub(r'<dt class="sig .*?</dt>', signature, body, flags=re.S)
 
 
+def drop_dead_edit_links(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: Any) -> None:
+    """A page that tools/claims.py writes is in no repository, so there is nothing there to edit."""
+    if page.startswith("book/generated/"):
+        for group in context.get("header_buttons", []):
+            if "buttons" in group:
+                group["buttons"] = [b for b in group["buttons"] if b["label"] != "source-edit-button"]
+
+
 def drop_sizes(app: Sphinx, doctree: nodes.document) -> None:
     """Leave the size of a chapter's pictures to the style sheet: what a notebook stores is wider than a phone."""
     if app.env.docname.startswith("notebooks/"):
@@ -171,6 +179,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("missing-reference", resolve_type, priority=400)
     app.connect("doctree-read", drop_sizes)
     app.connect("html-page-context", mend_markup)
+    app.connect("html-page-context", drop_dead_edit_links, priority=900)  # after the theme has put them there
     app.connect("build-finished", drop_unused_widget_runtime)
     app.connect("build-finished", write_redirect, priority=900)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
