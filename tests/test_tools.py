@@ -444,7 +444,7 @@ def axe(rule: str, html: str) -> dict[str, Any]:
         (record() | {"search": 0}, "the search of the built site finds nothing"),
         (record() | {"search": 9, "passage": "On this page"}, "shows no passage that says gradient"),
         (record() | {"keyboard": ["a.html: .copybtn loses"]}, "by keyboard: a.html: .copybtn loses"),
-        (record(weight=3_100_000), "sends 3.1 MB where 3 are allowed"),
+        (record(weight=3_100_000), "loads 3.1 MB where 3 are allowed"),
         (record() | {"answers": {"a.html": {"time": 2100, "held": 50}}}, "a.html: answers after 2100 ms"),
         (record() | {"answers": {"a.html": {"time": 900, "held": 250}}}, "held up for 250 ms"),
         (record() | {"previews": ["a.html: term: cut off"]}, "preview of a link: a.html: term: cut off"),

@@ -2,8 +2,8 @@
 while they load; no script for icons that are there as a font, and the search's index on the page of the search alone.
 
 The theme sends all of Font Awesome twice, as a script of 1.5 MB and as a font. A stored figure is a PNG; as WebP, with
-colors rounded to steps of 4 in 255, which nobody sees, lines need half of its bytes and shading a quarter. The notebooks
-keep their PNG.
+colors rounded to steps of 4 in 255, which nobody sees, lines need half of its bytes and shading a quarter. The
+notebooks keep their PNG.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ IMAGE = re.compile(r'<img\b(?![^>]*\b(?:width|height)=)([^>]*\bsrc="[^"]*_images
 
 
 def compress(folder: Path) -> set[str]:
-    """Replace each PNG by a WebP, colors to within 2 in 255, where that is smaller; returns the names, without suffix."""
+    """Make each PNG a WebP, colors to within 2 in 255, where that is smaller; returns the names, without suffix."""
     done = set()
     for path in sorted(folder.glob("*.png")):
         smaller = path.with_suffix(".webp")
