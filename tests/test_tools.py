@@ -25,6 +25,7 @@ sys.path[:0] = [str(ROOT / "tools"), str(ROOT / "tests" / "figures")]
 
 import check_html  # noqa: E402
 import check_valid  # noqa: E402
+import chromium  # noqa: E402
 import claims  # noqa: E402
 import configure  # noqa: E402
 import gate_pages  # noqa: E402
@@ -505,9 +506,7 @@ PLANTED = """<!doctype html><html lang="en" data-theme="light"><head><title>Plan
 
 
 def test_the_browser_sees_planted_defects(tmp_path: Path) -> None:
-    env = os.environ.get("CHROMIUM")
-    names = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome"]
-    if not (env or any(map(shutil.which, names))) or not (ROOT / "node_modules/playwright-core").exists():
+    if not chromium.find() or not (ROOT / "node_modules/playwright-core").exists():
         pytest.skip("no Chromium, or no node_modules")
     (tmp_path / "planted.html").write_text(PLANTED, encoding="utf8")
     report = tmp_path / "pages.json"
