@@ -361,6 +361,16 @@ def is_documented(name: str, modules: set[str]) -> bool:
     return public and any(name.startswith(module + ".") for module in modules)
 
 
+def documented_names(root: Path) -> dict[str, list[str]]:
+    """Label -> the functions, classes and methods that name it, where the API reference has them."""
+    modules = documented(root)
+    found = {
+        label: [name for name in names if is_documented(name, modules)]
+        for label, names in read_package(root / "ostrl").items()
+    }
+    return {label: names for label, names in found.items() if names}
+
+
 def code_links(names: list[str], modules: set[str]) -> str:
     def link(name: str) -> str:
         short = name.removeprefix("ostrl.")

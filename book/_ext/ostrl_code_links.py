@@ -15,19 +15,9 @@ from sphinx.addnodes import pending_xref
 from sphinx.application import Sphinx
 from sphinx.transforms.post_transforms import SphinxPostTransform
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tools"))
 
-def implementations(root: Path) -> dict[str, list[str]]:
-    """Label of an equation -> the public functions that implement it, where the API reference has them."""
-    sys.path.insert(0, str(root / "tools"))
-    import claims
-
-    modules = claims.documented(root)
-    public = {
-        label: [name for name in names if claims.is_documented(name, modules)]
-        for label, names in claims.read_package(root / "ostrl").items()
-        if label.startswith("eq-")
-    }
-    return {label: names for label, names in public.items() if names}
+import claims
 
 
 def line(names: list[str]) -> nodes.paragraph:
@@ -49,7 +39,7 @@ class LinkCode(SphinxPostTransform):
         if not self.env.docname.startswith("notebooks/"):
             return
         if not hasattr(self.env, "ostrl_code"):
-            self.env.ostrl_code = implementations(Path(self.env.srcdir))
+            self.env.ostrl_code = claims.documented_names(Path(self.env.srcdir))
         for equation in list(self.document.findall(nodes.math_block)):
             names = self.env.ostrl_code.get(equation.get("label"))
             if names:
