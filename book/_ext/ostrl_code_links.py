@@ -38,22 +38,18 @@ class LinkCode(SphinxPostTransform):
     def run(self, **kwargs: Any) -> None:
         if not self.env.docname.startswith("notebooks/"):
             return
-        if not hasattr(self.env, "ostrl_code"):
-            self.env.ostrl_code = claims.documented_names(Path(self.env.srcdir))
         for equation in list(self.document.findall(nodes.math_block)):
             names = self.env.ostrl_code.get(equation.get("label"))
             if names:
                 equation.parent.insert(equation.parent.index(equation) + 1, line(names))
 
 
-def forget(app: Sphinx, env: Any) -> None:
-    """The docstrings may have changed since the environment was stored."""
-    if hasattr(env, "ostrl_code"):
-        del env.ostrl_code
+def load_names(app: Sphinx) -> None:
+    app.env.ostrl_code = claims.documented_names(Path(app.srcdir))
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
     app.add_post_transform(LinkCode)
-    app.connect("env-updated", forget)
+    app.connect("builder-inited", load_names)
     app.add_css_file("code_links.css")
     return {"parallel_read_safe": True, "parallel_write_safe": True}
