@@ -52,6 +52,16 @@ def browser():
         browser.close()
 
 
+def drag(page, handle, dx, dy, steps):
+    """Drag what is on show at a locator by so many pixels."""
+    box = handle.bounding_box()
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    page.mouse.move(x, y)
+    page.mouse.down()
+    page.mouse.move(x + dx, y + dy, steps=steps)
+    page.mouse.up()
+
+
 class Figure:
     """One figure on an open page."""
 
@@ -79,14 +89,8 @@ class Figure:
     def handle(self, label):
         return self.root.get_by_role("slider", name=label, exact=True)
 
-    def drag(self, label, dx, dy, steps=8):
-        """Drag a handle by so many pixels."""
-        box = self.handle(label).bounding_box()
-        x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
-        self.page.mouse.move(x, y)
-        self.page.mouse.down()
-        self.page.mouse.move(x + dx, y + dy, steps=steps)
-        self.page.mouse.up()
+    def drag(self, label, dx, dy):
+        drag(self.page, self.handle(label), dx, dy, steps=8)
 
 
 @pytest.fixture
