@@ -26,8 +26,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PREFIXES = {"theorem": "thm", "proposition": "prop", "lemma": "lem", "corollary": "cor"}
 LABEL = re.compile(r"\b((?:eq|thm|prop|lem|cor)-[a-z0-9]+(?:-[a-z0-9]+)*)\b")
 CLAIM = re.compile(r"^:::+\{prf:(theorem|proposition|lemma|corollary)\}[^\n]*\n(.*?)^:::+[ \t]*$", re.M | re.S)
-ASSERTING = re.compile(r"^(assert_\w+|raises|approx_equal|assert\w*)$")
-
+ASSERTING = re.compile(r"^(raises|assert\w*)$")
 
 Helpers = dict[str, ast.AST]  # functions that a test may leave its assertions to
 
@@ -133,7 +132,7 @@ def read_chapter(path: Path) -> Chapter:
 
 
 def docstrings(path: Path, module: str) -> Iterator[tuple[str, str]]:
-    """Qualified name and docstring of a module and of everything public in it."""
+    """Qualified name and docstring of a module and of every function and class in it."""
 
     def walk(node: ast.AST, name: str) -> Iterator[tuple[str, str]]:
         yield name, ast.get_docstring(node) or ""  # type: ignore[arg-type]
@@ -395,9 +394,9 @@ def test_links(tests: list[Test], repository: str | None, home: str | None) -> s
     return "\n\n".join(map(link, tests)) or "–"
 
 
-def files_line(tests: list[Test]) -> tuple[str | None, list[str]]:
+def files_line(ledger: Ledger, chapter: Chapter) -> tuple[str | None, list[str]]:
     """The file that holds most of a chapter's tests, and the line that names it above the table."""
-    counts = Counter(test.path for test in tests)
+    counts = Counter(test.path for claim in chapter.claims for test in ledger.tests_of(claim.label))
     if not counts:
         return None, []
     home = counts.most_common(1)[0][0]
@@ -436,7 +435,7 @@ def claims_page(ledger: Ledger, modules: set[str], repository: str | None) -> st
         if not chapter.claims:
             continue
         rows: list[list[str]] = []
-        home, where = files_line([test for claim in chapter.claims for test in ledger.tests_of(claim.label)])
+        home, where = files_line(ledger, chapter)
         for claim in chapter.claims:
             names = [n for label in [claim.label, *claim.equations] for n in ledger.named.get(label, [])]
             equations = " ".join(f"{{eq}}`{label}`" for label in claim.equations) or "–"
@@ -465,7 +464,7 @@ def equations_page(ledger: Ledger, modules: set[str], repository: str | None) ->
         if not chapter.equations:
             continue
         rows: list[list[str]] = []
-        home, where = files_line([test for claim in chapter.claims for test in ledger.tests_of(claim.label)])
+        home, where = files_line(ledger, chapter)
         for equation in chapter.equations:
             tests = [t for c in ledger.claims if equation.label in c.equations for t in ledger.tests_of(c.label)]
             rows.append(
@@ -489,10 +488,10 @@ def main() -> int:
         target = args.root / "book/generated"
         target.mkdir(parents=True, exist_ok=True)
         repository = os.environ.get("OSTRL_REPOSITORY", "").strip() or None
+        modules = documented(args.root)
         for name, page in (("claims", claims_page), ("equations", equations_page)):
-            (target / f"{name}.md").write_text(
-                page(ledger, documented(args.root), repository).rstrip() + "\n", encoding="utf8"
-            )
+            text = page(ledger, modules, repository).rstrip() + "\n"
+            (target / f"{name}.md").write_text(text, encoding="utf8")
         print(f"wrote {target}/claims.md and equations.md")
         return 0
     problems = ledger.problems()
