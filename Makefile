@@ -18,6 +18,7 @@ export PATH := $(BIN):$(PATH)
 # one thread a worker.
 QUIET  := env -u MPLBACKEND IPYTHONDIR=$(abspath build)/ipython PYTHONHASHSEED=0 BOOK_BUILD=1 TQDM_DISABLE=1 OMP_NUM_THREADS=1
 PYTEST := $(QUIET) $(BIN)/python -m pytest
+BUILD  := $(BIN)/jupyter-book build . --config build/_config.yml --toc book/_toc.yml --all -W --keep-going -n
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -63,7 +64,7 @@ book: setup ## build the book; the last line printed is the page to open
 	$(BIN)/python tools/vendor.py
 	$(BIN)/python tools/claims.py pages
 	$(BIN)/python tools/configure.py
-	$(BIN)/jupyter-book build . --config build/_config.yml --toc book/_toc.yml --path-output build --all -W --keep-going -n
+	$(BUILD) --path-output build
 	@echo "$(CURDIR)/$(HTML)/index.html"
 
 # A build of its own: the site's stays as it is, and is what the numbers are compared with where it is there.
@@ -71,8 +72,7 @@ pdf: setup ## print the book as one PDF; the last line printed is its path
 	$(BIN)/python tools/typeset.py needs
 	$(BIN)/python tools/claims.py pages
 	$(BIN)/python tools/configure.py
-	$(BIN)/jupyter-book build . --config build/_config.yml --toc book/_toc.yml --path-output build/pdf --builder latex \
-	    --all -W --keep-going -n
+	$(BUILD) --path-output build/pdf --builder latex
 	$(BIN)/python tools/typeset.py run build/pdf/_build/latex build/ostrl.pdf
 	$(BIN)/python tools/check_pdf.py build/ostrl.pdf build/pdf/_build/latex --site $(HTML)
 	@echo "$(CURDIR)/build/ostrl.pdf"

@@ -25,6 +25,7 @@ sys.path[:0] = [str(ROOT / "tools"), str(ROOT / "tests" / "figures")]
 
 import check_html  # noqa: E402
 import check_valid  # noqa: E402
+import chromium  # noqa: E402
 import claims  # noqa: E402
 import configure  # noqa: E402
 import gate_pages  # noqa: E402
@@ -364,12 +365,6 @@ def test_the_ledger_names_a_function_as_the_folder_that_hands_it_on_does(tmp_pat
     assert names == ["ostrl.exact.scores", "ostrl.exact.values._inner"]
 
 
-def test_the_ledger_notices_a_duplicate_label(tmp_path: Path) -> None:
-    project(tmp_path)
-    nbformat.write(chapter(), tmp_path / "notebooks/03_again.ipynb")
-    assert "the label eq-score is defined 2 times" in claims.Ledger.read(tmp_path).problems()
-
-
 def test_the_ledger_pages_link_claim_equation_code_and_test(tmp_path: Path) -> None:
     ledger = project(tmp_path)
     page = claims.claims_page(ledger, {"ostrl.exact"}, None)
@@ -507,9 +502,7 @@ PLANTED = """<!doctype html><html lang="en" data-theme="light"><head><title>Plan
 
 
 def test_the_browser_sees_planted_defects(tmp_path: Path) -> None:
-    env = os.environ.get("CHROMIUM")
-    names = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome"]
-    if not (env or any(map(shutil.which, names))) or not (ROOT / "node_modules/playwright-core").exists():
+    if not chromium.find() or not (ROOT / "node_modules/playwright-core").exists():
         pytest.skip("no Chromium, or no node_modules")
     (tmp_path / "planted.html").write_text(PLANTED, encoding="utf8")
     report = tmp_path / "pages.json"

@@ -29,6 +29,11 @@ LOADS = {
 ELSEWHERE = re.compile(r"^(?:https?:)?//", re.I)
 
 
+def pages(site: Path) -> list[Path]:
+    """Every page of the site; what lies under _static is none."""
+    return [path for path in sorted(site.rglob("*.html")) if path.relative_to(site).parts[0] != "_static"]
+
+
 def page_problems(soup: BeautifulSoup) -> Iterator[str]:
     """What is wrong with one page."""
     for tag in soup.select(RESOURCES):
@@ -66,10 +71,10 @@ def page_problems(soup: BeautifulSoup) -> Iterator[str]:
 
 def problems(site: Path) -> Iterator[str]:
     """What is wrong with the site, one line each."""
-    pages = [p for p in sorted(site.rglob("*.html")) if "_static" not in p.relative_to(site).parts]
-    if not pages:
+    found = pages(site)
+    if not found:
         yield f"no pages under {site}"
-    for page in pages:
+    for page in found:
         if page.relative_to(site).as_posix() == "index.html":
             continue  # a redirect to the front page
         soup = BeautifulSoup(page.read_text(encoding="utf8"), "html.parser")

@@ -2,11 +2,13 @@
 //
 //   node tools/check_pages.mjs build/_build/html build/pages.json [--shots build/shots] [--only notebooks/,book/intro]
 //
-// Each page is opened 390 and 1,440 pixels wide and looked at in light and in dark, through a server on this machine; anything that asks
-// for another machine is refused and recorded. Recorded too: answers of 400 and above, console errors, uncaught
-// errors, content wider than the window, mathematics that did not render, and what axe-core finds. On one chapter the
-// buttons are pressed by keyboard, and the previews of links are opened by keyboard and by pointer, served and from a
-// folder on disk. Judging the record is the work of tools/gate_pages.py. --shots keeps a picture of every page for people to look at.
+// Each page is opened 390 and 1,440 pixels wide and looked at in light and in dark, through a server on this machine;
+// anything that asks for another machine is refused and recorded. Recorded too: answers of 400 and above, console errors,
+// uncaught errors, content wider than the window, mathematics that did not render, what axe-core finds, and how much the
+// page loads. Of the three pages that load most: how long they take to answer, and what holds them up after that. On one
+// chapter the buttons are pressed by keyboard, and the previews of links are opened by keyboard and by pointer, served and
+// from a folder on disk. Judging the record is the work of tools/gate_pages.py. --shots keeps a picture of every page for
+// people to look at.
 //
 // Chromium is $CHROMIUM or the first of chromium, chromium-browser, google-chrome on PATH. Without it nothing is
 // checked: a loud line says so, and with CI=true that is an error.

@@ -16,14 +16,10 @@ import sys
 from collections import defaultdict
 from pathlib import Path
 
+from check_html import pages
+
 ROOT = Path(__file__).resolve().parents[1]
 CHECKER = ROOT / "node_modules/vnu-jar/build/dist/vnu.jar"
-
-
-def pages(site: Path) -> list[Path]:
-    """The pages that readers see."""
-    found = sorted(site.rglob("*.html"))
-    return [path for path in found if path.relative_to(site).parts[0] not in ("_static", "_sources")]
 
 
 def errors(java: str, site: Path) -> list[str]:

@@ -64,11 +64,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("site", type=Path)
     site = parser.parse_args().site
-    modules = claims.documented(ROOT)
-    named = {
-        label: [name for name in names if claims.is_documented(name, modules)]
-        for label, names in claims.read_package(ROOT / "ostrl").items()
-    }
+    named = claims.documented_names(ROOT)
     files = [path for folder in ("notebooks", "book") for path in sorted((site / folder).rglob("*.html"))]
     pages = {
         path.relative_to(site).as_posix(): BeautifulSoup(path.read_text(encoding="utf8"), "html.parser")

@@ -26,8 +26,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PREFIXES = {"theorem": "thm", "proposition": "prop", "lemma": "lem", "corollary": "cor"}
 LABEL = re.compile(r"\b((?:eq|thm|prop|lem|cor)-[a-z0-9]+(?:-[a-z0-9]+)*)\b")
 CLAIM = re.compile(r"^:::+\{prf:(theorem|proposition|lemma|corollary)\}[^\n]*\n(.*?)^:::+[ \t]*$", re.M | re.S)
-ASSERTING = re.compile(r"^(assert_\w+|raises|approx_equal|assert\w*)$")
-
+ASSERTING = re.compile(r"^(raises|assert\w*)$")
 
 Helpers = dict[str, ast.AST]  # functions that a test may leave its assertions to
 
@@ -62,7 +61,6 @@ class Chapter:
     title: str
     claims: list[Claim] = field(default_factory=list)
     equations: list[Equation] = field(default_factory=list)
-    other_labels: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -103,8 +101,6 @@ def read_chapter(path: Path) -> Chapter:
     cells = json.loads(path.read_text(encoding="utf8"))["cells"]
     for cell in cells:
         if cell["cell_type"] != "markdown":
-            name = cell.get("metadata", {}).get("mystnb", {}).get("figure", {}).get("name")
-            chapter.other_labels += [name] if name else []
             continue
         text = "".join(cell["source"])
         events: list[tuple[int, str, Any]] = [
@@ -125,7 +121,6 @@ def read_chapter(path: Path) -> Chapter:
                 name = re.search(r"\*\*(.+?)\*\*", body, re.S)
                 title = " ".join(name[1].split()).rstrip(".") if name else ""
                 chapter.claims.append(Claim(label[1] if label else "", match[1], title, body, path.stem))
-        chapter.other_labels += re.findall(r"^:label: *(ex-\S+)", text, re.M)
     return chapter
 
 
@@ -133,7 +128,7 @@ def read_chapter(path: Path) -> Chapter:
 
 
 def docstrings(path: Path, module: str) -> Iterator[tuple[str, str]]:
-    """Qualified name and docstring of a module and of everything public in it."""
+    """Qualified name and docstring of a module and of every function and class in it."""
 
     def walk(node: ast.AST, name: str) -> Iterator[tuple[str, str]]:
         yield name, ast.get_docstring(node) or ""  # type: ignore[arg-type]
@@ -338,11 +333,6 @@ class Ledger:
                 found.append(f"{', '.join(names)}: the docstring names equation {label}, which no chapter defines")
             elif not label.startswith("eq-") and label not in claims:
                 found.append(f"{', '.join(names)}: the docstring names claim {label}, which no chapter states")
-        labels = [c.label for c in self.claims if c.label] + [e.label for e in self.equations]
-        labels += [label for chapter in self.chapters for label in chapter.other_labels]
-        for label, count in sorted(Counter(labels).items()):
-            if count > 1:
-                found.append(f"the label {label} is defined {count} times")
         return found
 
 
@@ -359,6 +349,16 @@ def is_documented(name: str, modules: set[str]) -> bool:
     """Whether the API reference has an entry for a function, a class or a method."""
     public = name not in modules and not any(part.startswith("_") for part in name.split("."))
     return public and any(name.startswith(module + ".") for module in modules)
+
+
+def documented_names(root: Path) -> dict[str, list[str]]:
+    """Label -> the functions, classes and methods that name it, where the API reference has them."""
+    modules = documented(root)
+    found = {
+        label: [name for name in names if is_documented(name, modules)]
+        for label, names in read_package(root / "ostrl").items()
+    }
+    return {label: names for label, names in found.items() if names}
 
 
 def code_links(names: list[str], modules: set[str]) -> str:
@@ -385,9 +385,9 @@ def test_links(tests: list[Test], repository: str | None, home: str | None) -> s
     return "\n\n".join(map(link, tests)) or "–"
 
 
-def files_line(tests: list[Test]) -> tuple[str | None, list[str]]:
+def files_line(ledger: Ledger, chapter: Chapter) -> tuple[str | None, list[str]]:
     """The file that holds most of a chapter's tests, and the line that names it above the table."""
-    counts = Counter(test.path for test in tests)
+    counts = Counter(test.path for claim in chapter.claims for test in ledger.tests_of(claim.label))
     if not counts:
         return None, []
     home = counts.most_common(1)[0][0]
@@ -426,7 +426,7 @@ def claims_page(ledger: Ledger, modules: set[str], repository: str | None) -> st
         if not chapter.claims:
             continue
         rows: list[list[str]] = []
-        home, where = files_line([test for claim in chapter.claims for test in ledger.tests_of(claim.label)])
+        home, where = files_line(ledger, chapter)
         for claim in chapter.claims:
             names = [n for label in [claim.label, *claim.equations] for n in ledger.named.get(label, [])]
             equations = " ".join(f"{{eq}}`{label}`" for label in claim.equations) or "–"
@@ -455,7 +455,7 @@ def equations_page(ledger: Ledger, modules: set[str], repository: str | None) ->
         if not chapter.equations:
             continue
         rows: list[list[str]] = []
-        home, where = files_line([test for claim in chapter.claims for test in ledger.tests_of(claim.label)])
+        home, where = files_line(ledger, chapter)
         for equation in chapter.equations:
             tests = [t for c in ledger.claims if equation.label in c.equations for t in ledger.tests_of(c.label)]
             rows.append(
@@ -479,10 +479,10 @@ def main() -> int:
         target = args.root / "book/generated"
         target.mkdir(parents=True, exist_ok=True)
         repository = os.environ.get("OSTRL_REPOSITORY", "").strip() or None
+        modules = documented(args.root)
         for name, page in (("claims", claims_page), ("equations", equations_page)):
-            (target / f"{name}.md").write_text(
-                page(ledger, documented(args.root), repository).rstrip() + "\n", encoding="utf8"
-            )
+            text = page(ledger, modules, repository).rstrip() + "\n"
+            (target / f"{name}.md").write_text(text, encoding="utf8")
         print(f"wrote {target}/claims.md and equations.md")
         return 0
     problems = ledger.problems()

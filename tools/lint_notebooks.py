@@ -22,14 +22,14 @@ import nbformat
 from run_notebooks import CELL_METADATA, FIRST_CELL, canonical, with_first_cell
 
 ROOT = Path(__file__).resolve().parents[1]
-LABELS = {
+PREFIXES = {
     "prf:theorem": "thm",
     "prf:proposition": "prop",
     "prf:lemma": "lem",
     "prf:corollary": "cor",
     "exercise": "ex",
 }
-DIRECTIVES = {*LABELS, "prf:proof", "note", "tip", "warning", "important", "seealso", "admonition"}
+DIRECTIVES = {*PREFIXES, "prf:proof", "note", "tip", "warning", "important", "seealso", "admonition"}
 ROLES = {
     "prf:ref",
     "eq",
@@ -140,13 +140,13 @@ def directive_problems(opening: re.Match[str], body: list[str]) -> Iterator[str]
     if name not in DIRECTIVES:
         yield f"the directive {{{name}}} is not among those that survive outside the book"
         return
-    if argument and (name in LABELS or name == "prf:proof"):
+    if argument and (name in PREFIXES or name == "prf:proof"):
         yield f"{{{name}}} takes no title: open the text with a bold name"
-    if name in LABELS:
+    if name in PREFIXES:
         if not label:
             yield f"{{{name}}} needs a :label:"
-        elif not (label.startswith(LABELS[name] + "-") and LABEL.fullmatch(label)):
-            yield f"the label {label!r} of {{{name}}} must read {LABELS[name]}-short-name"
+        elif not (label.startswith(PREFIXES[name] + "-") and LABEL.fullmatch(label)):
+            yield f"the label {label!r} of {{{name}}} must read {PREFIXES[name]}-short-name"
         text = next((line for line in body if line.strip()), "")
         if not text.startswith("**"):
             yield f"{{{name}}} must open with its name in bold"

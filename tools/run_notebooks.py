@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import base64
+import copy
 import json
 import os
 import struct
@@ -103,23 +104,22 @@ def without_text_chunks(png: bytes) -> bytes:
 
 def canonical(notebook: nbformat.NotebookNode) -> str:
     """The one text of a notebook: sorted keys, no noise in the metadata, pictures without software versions."""
-    notebook = nbformat.from_dict(json.loads(json.dumps(notebook)))
-    kept = {k: v for k, v in notebook.metadata.items() if k in KEPT_METADATA}
-    notebook.metadata = nbformat.from_dict(METADATA | kept)
+    notebook = copy.deepcopy(notebook)
+    notebook.metadata = METADATA | {k: v for k, v in notebook.metadata.items() if k in KEPT_METADATA}
     notebook.nbformat, notebook.nbformat_minor = 4, 5
     for cell in notebook.cells:
-        cell.metadata = nbformat.from_dict({k: v for k, v in cell.metadata.items() if k in CELL_METADATA})
+        cell.metadata = {k: v for k, v in cell.metadata.items() if k in CELL_METADATA}
         cell.pop("attachments", None)
         for output in cell.get("outputs", []):
             if "metadata" in output:
                 size = output.metadata.get("image/png", {})  # the pixels are twice as many as the picture is wide
                 size = {key: size[key] for key in ("height", "width") if key in size}
-                output["metadata"] = nbformat.from_dict({"image/png": size} if size else {})
+                output.metadata = {"image/png": size} if size else {}
             if "image/png" in output.get("data", {}):
                 png = without_text_chunks(base64.b64decode(output["data"]["image/png"]))
                 output["data"]["image/png"] = base64.b64encode(png).decode()
     nbformat.validate(notebook)
-    split = nbformat.from_dict(json.loads(nbformat.writes(notebook)))
+    split = json.loads(nbformat.writes(notebook))
     return json.dumps(split, sort_keys=True, indent=1, ensure_ascii=False) + "\n"
 
 
@@ -141,14 +141,14 @@ def main() -> int:
     if not paths:
         print("no notebooks to run", file=sys.stderr)
         return 1
-    failed = 0
+    failed = False
     for path in paths:
         try:
             print(f"{path.name}: {'outputs changed' if run(path.resolve()) else 'unchanged'}")
         except CellExecutionError as error:
             print(f"{path.name}: a cell raised, the file is left as it was\n{error}", file=sys.stderr)
-            failed += 1
-    return int(bool(failed))
+            failed = True
+    return int(failed)
 
 
 if __name__ == "__main__":

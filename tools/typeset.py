@@ -13,10 +13,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT / "book/_ext"))
-
-from ostrl_paper.live import browser_path  # noqa: E402
+import chromium
 
 # what the machine must have -> the Debian package that brings it
 PROGRAMS = {"xelatex": "texlive-xetex", "latexmk": "latexmk"}
@@ -40,7 +37,7 @@ def missing() -> list[str]:
     packages = [package for program, package in PROGRAMS.items() if not shutil.which(program)]
     packages += [package for file, package in FILES.items() if not succeeds("kpsewhich", file)]
     packages += [package for font, package in FONTS.items() if not succeeds("fc-list", "-q", font)]
-    if not browser_path():
+    if not chromium.find():
         packages.append("chromium")
     return list(dict.fromkeys(packages))
 

@@ -15,19 +15,9 @@ from sphinx.addnodes import pending_xref
 from sphinx.application import Sphinx
 from sphinx.transforms.post_transforms import SphinxPostTransform
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tools"))
 
-def implementations(root: Path) -> dict[str, list[str]]:
-    """Label of an equation -> the public functions that implement it, where the API reference has them."""
-    sys.path.insert(0, str(root / "tools"))
-    import claims
-
-    modules = claims.documented(root)
-    public = {
-        label: [name for name in names if claims.is_documented(name, modules)]
-        for label, names in claims.read_package(root / "ostrl").items()
-        if label.startswith("eq-")
-    }
-    return {label: names for label, names in public.items() if names}
+import claims
 
 
 def line(names: list[str]) -> nodes.paragraph:
@@ -48,22 +38,18 @@ class LinkCode(SphinxPostTransform):
     def run(self, **kwargs: Any) -> None:
         if not self.env.docname.startswith("notebooks/"):
             return
-        if not hasattr(self.env, "ostrl_code"):
-            self.env.ostrl_code = implementations(Path(self.env.srcdir))
         for equation in list(self.document.findall(nodes.math_block)):
             names = self.env.ostrl_code.get(equation.get("label"))
             if names:
                 equation.parent.insert(equation.parent.index(equation) + 1, line(names))
 
 
-def forget(app: Sphinx, env: Any) -> None:
-    """The docstrings may have changed since the environment was stored."""
-    if hasattr(env, "ostrl_code"):
-        del env.ostrl_code
+def load_names(app: Sphinx) -> None:
+    app.env.ostrl_code = claims.documented_names(Path(app.srcdir))
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
     app.add_post_transform(LinkCode)
-    app.connect("env-updated", forget)
+    app.connect("builder-inited", load_names)
     app.add_css_file("code_links.css")
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -66,8 +66,7 @@ def read(table: nodes.table) -> list[Chapter]:
         link = next(row.findall(nodes.reference), None)
         number = re.match(r"(\d+) · ", page)
         if number and link is not None:
-            href = link["refuri"] + (f"#{link['refid']}" if link.get("refid") else "")
-            chapters.append(Chapter(int(number[1]), page[number.end() :], href, numbers(needs), time))
+            chapters.append(Chapter(int(number[1]), page[number.end() :], link["refuri"], numbers(needs), time))
     return chapters
 
 
@@ -85,8 +84,8 @@ class Box:
     """Where a chapter stands: its row, and the columns from ``first`` up to but not including ``last``."""
 
     row: int
-    first: float
-    last: float
+    first: int
+    last: int
 
     @property
     def middle(self) -> float:
@@ -124,7 +123,7 @@ def draw(chapters: list[Chapter]) -> str:
             down, half = boxes[b].row + 1 - CLEARANCE, box.row - CLEARANCE / 2
             lines.append(f'<path d="M{boxes[b].middle:g} {down:g} V{half:g} H{box.middle:g} V{box.row}"/>')
         needs = ", ".join(map(str, sorted(chapter.needs)))
-        place = f"grid-row:{box.row + 1};grid-column:{int(box.first) + 1}/{int(box.last) + 1}"
+        place = f"grid-row:{box.row + 1};grid-column:{box.first + 1}/{box.last + 1}"
         items.append(
             f'<li style="{place}"><a class="reference internal" href="{html.escape(chapter.href)}">'
             f'<span class="map-title"><b>{chapter.number}</b> {html.escape(chapter.title)}</span> '

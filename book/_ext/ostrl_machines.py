@@ -16,11 +16,11 @@ import nbformat
 from docutils import nodes
 from sphinx.application import Sphinx
 
+# Title and description of each page of the build at hand.
 PAGES: dict[str, tuple[str, str]] = {}
-"""Title and description of each page of the build at hand."""
 
+# Half an escaped character: sphinxext-opengraph cuts a description to length after it has escaped it.
 CUT = re.compile(r'&[#\w]*(?=(?:\.\.\.|…)">?)')
-"""Half an escaped character: sphinxext-opengraph cuts a description to length after it has escaped it."""
 
 LICENSE = "https://creativecommons.org/licenses/by/4.0/"
 ABOUT = (
@@ -72,10 +72,10 @@ def metadata(app: Sphinx, page: str, title: str) -> str:
 def add_metadata(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: Any) -> None:
     if doctree is None:  # the index, the search: nothing to cite
         return
-    title = re.sub("<[^>]+>", "", context.get("title") or "")
+    title = html.unescape(re.sub("<[^>]+>", "", context.get("title") or ""))
     tags = CUT.sub("", context.get("metatags", ""))
-    context["metatags"] = f"{tags}\n{metadata(app, page, html.unescape(title))}"
-    PAGES[page] = html.unescape(title), description(doctree)
+    context["metatags"] = f"{tags}\n{metadata(app, page, title)}"
+    PAGES[page] = title, description(doctree)
 
 
 def markdown(path: Path) -> str:

@@ -114,6 +114,12 @@ def block(entries: dict[str, str]) -> str:
     return f'<script type="application/json" id="previews">{data}</script>\n'
 
 
+def drop_tooltips(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: Any) -> None:
+    """Take away the browser's own tooltips on citations: the previews say more."""
+    if context.get("body"):
+        context["body"] = CITATION_TITLE.sub(r"\1", context["body"])
+
+
 def load_mathjax(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: Any) -> None:
     """A page without equations of its own needs MathJax too where it links to one."""
     if LINK.search(context.get("body") or ""):
@@ -121,7 +127,7 @@ def load_mathjax(app: Sphinx, page: str, template: str, context: dict[str, Any],
 
 
 def write(app: Sphinx, error: Exception | None) -> None:
-    """Add to every page the previews that it needs, and take away the browser's own tooltips on citations."""
+    """Add to every page the previews that it needs."""
     if error or app.builder.name != "html":
         return
     out = Path(app.outdir)
@@ -129,18 +135,15 @@ def write(app: Sphinx, error: Exception | None) -> None:
     texts = {path.relative_to(out).as_posix(): path.read_text(encoding="utf8") for path in files}
     pages = {name: BeautifulSoup(text, "html.parser") for name, text in texts.items()}
     found = previews(pages)
-    for name, text in texts.items():
-        mended = CITATION_TITLE.sub(r"\1", text)
-        if name in found:
-            mended = mended.replace("</body>", block(found[name]) + "</body>")
-        if mended != text:
-            (out / name).write_text(mended, encoding="utf8")
+    for name, entries in found.items():
+        (out / name).write_text(texts[name].replace("</body>", block(entries) + "</body>"), encoding="utf8")
     LOGGER.info("previews: %d on %d pages", sum(map(len, found.values())), len(found))
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
     app.add_css_file("previews.css")
     app.add_js_file("previews.js", loading_method="defer")
+    app.connect("html-page-context", drop_tooltips)
     app.connect("html-page-context", load_mathjax, priority=450)  # before MathJax decides
     app.connect("build-finished", write)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

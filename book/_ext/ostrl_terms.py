@@ -14,6 +14,7 @@ from typing import Any
 from docutils import nodes
 from sphinx.addnodes import pending_xref
 from sphinx.application import Sphinx
+from sphinx.environment import BuildEnvironment
 from sphinx.transforms.post_transforms import SphinxPostTransform
 
 PAGES = re.compile(r"notebooks/|book/intro$")
@@ -141,19 +142,15 @@ class LinkTerms(SphinxPostTransform):
 
     def run(self, **kwargs: Any) -> None:
         if PAGES.match(self.env.docname):
-            if not hasattr(self.env, "ostrl_terms"):
-                self.env.ostrl_terms = synonyms(self.env.get_doctree("book/glossary"))
             link_terms(self.document, self.env.ostrl_terms)
 
 
-def forget(app: Sphinx, env: Any) -> None:
-    """The glossary may have changed since the environment was stored."""
-    if hasattr(env, "ostrl_terms"):
-        del env.ostrl_terms
+def load_terms(app: Sphinx, env: BuildEnvironment) -> None:
+    env.ostrl_terms = synonyms(env.get_doctree("book/glossary"))
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
     app.add_post_transform(LinkTerms)
-    app.connect("env-updated", forget)
+    app.connect("env-updated", load_terms)  # every page has been read, the glossary too
     app.add_css_file("terms.css")
     return {"parallel_read_safe": True, "parallel_write_safe": True}

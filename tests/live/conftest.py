@@ -2,18 +2,17 @@
 
 import json
 import os
-import shutil
+import sys
 from pathlib import Path
 
 import pytest
 
 pytest.register_assert_rewrite("private_lab")
 ROOT = Path(__file__).parents[2]
-NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
-ARGUMENTS = [
-    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync", "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
-]  # fmt: skip
+sys.path.insert(0, str(ROOT / "tools"))
+
+import chromium  # noqa: E402
+
 # The colors of the book's theme, which the figures take from the page that they stand on.
 THEME = """
 html { --pst-color-text-base: #323232; --pst-color-background: #fff; color-scheme: light; }
@@ -44,13 +43,23 @@ def browser():
         from playwright.sync_api import sync_playwright
     except ImportError:
         missing('no playwright; install it with pip install "ostrl[test]"')
-    path = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, NAMES)), None)
+    path = chromium.find()
     if not path:
         missing("no Chromium found; install it (Debian: apt-get install chromium) or set $CHROMIUM")
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=ARGUMENTS)
+        browser = playwright.chromium.launch(executable_path=path, args=chromium.ARGUMENTS)
         yield browser
         browser.close()
+
+
+def drag(page, handle, dx, dy, steps):
+    """Drag what is on show at a locator by so many pixels."""
+    box = handle.bounding_box()
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    page.mouse.move(x, y)
+    page.mouse.down()
+    page.mouse.move(x + dx, y + dy, steps=steps)
+    page.mouse.up()
 
 
 class Figure:
@@ -80,14 +89,8 @@ class Figure:
     def handle(self, label):
         return self.root.get_by_role("slider", name=label, exact=True)
 
-    def drag(self, label, dx, dy, steps=8):
-        """Drag a handle by so many pixels."""
-        box = self.handle(label).bounding_box()
-        x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
-        self.page.mouse.move(x, y)
-        self.page.mouse.down()
-        self.page.mouse.move(x + dx, y + dy, steps=steps)
-        self.page.mouse.up()
+    def drag(self, label, dx, dy):
+        drag(self.page, self.handle(label), dx, dy, steps=8)
 
 
 @pytest.fixture

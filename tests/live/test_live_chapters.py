@@ -10,6 +10,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from conftest import drag
 from private_lab import eventually, kernel, opened, served
 
 CHAPTERS = Path(__file__).parents[2] / "notebooks"
@@ -76,12 +77,7 @@ def move(page, cell, figure, trait, label):
     handle.scroll_into_view_if_needed()
     before = kernel(page, f"{figure}.{trait}")
     if trait == "probs":
-        box = handle.bounding_box()
-        x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
-        page.mouse.move(x, y)
-        page.mouse.down()
-        page.mouse.move(x + 20, y - 60, steps=10)
-        page.mouse.up()
+        drag(page, handle, 20, -60, steps=10)
         now = live.locator('[data-name="probs"]').evaluate("node => JSON.parse(node.dataset.value)")
         assert now[2] > before[2] + 0.1
         eventually(lambda: kernel(page, f"{figure}.probs") == now)

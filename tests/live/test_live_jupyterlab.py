@@ -2,6 +2,7 @@
 
 import nbformat
 import pytest
+from conftest import drag
 from private_lab import eventually, kernel, opened, served
 
 CELLS = [
@@ -44,12 +45,7 @@ def test_a_figure_moves_both_ways(notebook):
     assert probs[2] > 0.1
     eventually(lambda: kernel(page, "figure.probs") == probs)  # hand to kernel
 
-    box = handle.bounding_box()
-    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
-    page.mouse.move(x, y)
-    page.mouse.down()
-    page.mouse.move(x + 20, y - 90, steps=10)
-    page.mouse.up()
+    drag(page, handle, 20, -90, steps=10)
     dragged = shown(page, "probs")
     assert dragged[2] > probs[2] + 0.1
     eventually(lambda: kernel(page, "figure.probs") == dragged)

@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import hashlib
-import os
-import shutil
+import sys
 from pathlib import Path
 
-CHROMIUM = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
-ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--host-resolver-rules=MAP * ~NOTFOUND"]
-RUNTIME = Path(__file__).parents[2] / "_static_src/live.js"
+ROOT = Path(__file__).resolve().parents[3]
+sys.path.insert(0, str(ROOT / "tools"))
+
+import chromium  # noqa: E402
+
+RUNTIME = ROOT / "book/_static_src/live.js"
 STYLE = """
 @page { margin: 0; }
 html { --pst-color-text-base: #222; --pst-color-background: #fff; color-scheme: light; }
 body { color: #222; font: 15px/1.5 sans-serif; margin: 0; padding: 4px; width: 672px; display: flow-root; }
 """
-
-
-def browser_path() -> str | None:
-    return os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, CHROMIUM)), None)
 
 
 def draw(outputs: list[str], folder: Path) -> list[Path]:
@@ -39,7 +37,7 @@ def _print(figures: dict[Path, str], runtime: str) -> None:
     from playwright.sync_api import sync_playwright  # only where there is something to draw
 
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=browser_path(), args=ARGUMENTS)
+        browser = playwright.chromium.launch(executable_path=chromium.find(), args=chromium.ARGUMENTS)
         for picture, output in figures.items():
             page = browser.new_page(viewport={"width": 680, "height": 900})
             page.emulate_media(media="screen")
