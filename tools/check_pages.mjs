@@ -7,7 +7,7 @@
 // uncaught errors, content wider than the window, mathematics that did not render, what axe-core finds, and how much the
 // page loads. Of the three pages that load most: how long they take to answer, and what holds them up after that. On one
 // chapter the buttons are pressed by keyboard, and the previews of links are opened by keyboard and by pointer, served and
-// from a folder on disk. Judging the record is the work of tools/gate_pages.py. --shots keeps a picture of every page for
+// from a folder on disk; and the window is made wider. Judging the record is the work of tools/gate_pages.py. --shots keeps a picture of every page for
 // people to look at.
 //
 // Chromium is $CHROMIUM or the first of chromium, chromium-browser, google-chrome on PATH. Without it nothing is
@@ -199,6 +199,19 @@ async function previews(context, url, axe, record) {
   return problems;
 }
 
+// A phone is turned: equations that were broken for the narrow page are set again for the wide one.
+async function turned(context, url) {
+  const page = await open(context, url, blank());
+  const broken = () => page.locator('main div.math:has(mjx-linebox)').count();
+  const before = await broken();
+  await page.setViewportSize({ width: 1000, height: 600 });
+  await settled(page);                                       // the resize is known
+  await settled(page);                                       // and what it asked for is done
+  const after = await broken();
+  await page.close();
+  return after < before || !before ? [] : [`${after} of ${before} equations stay broken into lines on a page that is wider now`];
+}
+
 // What is wrong for whoever presses the buttons of a page by keyboard: each keeps the focus, a sidebar gives it back.
 async function keyboard(context, url) {
   const page = await open(context, url, blank());
@@ -298,6 +311,7 @@ async function main() {
         const chapter = pages(site).find(file => file.startsWith('notebooks/') && Object.values(KINDS).every(part =>
           fs.readFileSync(path.join(site, file), 'utf8').match(new RegExp(`<a class="reference internal" href="[^"]*${part}`))));
         if (chapter) {
+          result.turned = (await turned(context, `${origin}/${chapter}`)).map(p => `${chapter}: ${p}`);
           result.keyboard = (await keyboard(context, `${origin}/${chapter}`)).map(p => `${chapter}: ${p}`);
           const served = await previews(context, `${origin}/${chapter}`, axe, blank());
           const disk = await previews(context, `file://${path.join(site, chapter)}`, null, record);

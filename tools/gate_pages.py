@@ -69,6 +69,7 @@ def judge(report: dict[str, Any]) -> list[str]:
         lines.append("the search of the built site finds nothing for gradient")
     if report.get("search") and "gradient" not in report.get("passage", "").lower():
         lines.append("the search of the built site shows no passage that says gradient, with its section")
+    lines += report.get("turned", [])
     lines += [f"by keyboard: {what}" for what in report.get("keyboard", [])]
     lines += [f"preview of a link: {what}" for what in report.get("previews", [])]
     for page, run in report.get("answers", {}).items():
