@@ -49,16 +49,11 @@ def test_a_picture_keeps_its_colors_to_within_2_in_255(tmp_path):
         assert before[..., 3][~seen].max(initial=0) <= 2
 
 
-def test_a_printed_table_knows_its_width():
-    output = PYTHON.replace("highlight-python", "output stream highlight-myst-ansi").format("a &lt; <b>b</b>\n12345678")
-    assert '<pre style="--columns:8"><span></span>a &lt;' in ostrl_code.columns(output)
-
-
-def test_a_picture_says_its_size(tmp_path):
-    Image.new("L", (60, 40)).save(tmp_path / "a.webp", lossless=True)
-    (found,) = ostrl_weight.IMAGE.findall('<img alt="A line" src="../_images/a.webp"><img src="../_images/a.svg">')
-    assert ostrl_weight.sizes(tmp_path)[found[1]] == ' width="60" height="40"'
-    assert not ostrl_weight.IMAGE.search('<img style="" width="9" alt="A line" src="_images/a.webp">')
+def test_a_printed_table_knows_its_width_and_sentences_do_not():
+    output = PYTHON.replace("highlight-python", "output stream highlight-myst-ansi").format
+    assert '<pre style="--columns:8"><span></span>a &lt;' in ostrl_code.columns(output("a &lt; <b>b</b>\n1  45678"))
+    sentence = output("  a sentence that is longer than a phone\n")
+    assert ostrl_code.columns(sentence) == sentence
 
 
 def test_only_the_page_of_the_search_carries_its_index():

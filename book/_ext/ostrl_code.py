@@ -1,6 +1,6 @@
-"""On a phone code wraps and a printed table shrinks (book.css): a line knows its indentation, an output its width.
+"""On a phone code wraps and a printed table shrinks (book.css): a line knows its indentation, a table its width.
 
-Each line of code becomes an element of its own; an output keeps its lines, since a table would lose its columns.
+Each line of code becomes an element of its own; a table keeps its lines, since it would lose its columns.
 """
 
 from __future__ import annotations
@@ -36,11 +36,13 @@ def line_by_line(body: str) -> str:
 
 
 def columns(body: str) -> str:
-    """The page with the number of characters in the longest line on each printed output."""
+    """The page with the width of each printed table on it, in characters; sentences without columns may wrap."""
 
     def width(output: re.Match[str]) -> str:
-        longest = max(map(len, words(output[3]).split("\n")))
-        return f'{output[1]} style="--columns:{longest}"{output[2]}{output[3]}'
+        lines = words(output[3]).rstrip().split("\n")
+        if not any(re.search(r"\S {2,}\S", line) for line in lines):
+            return output[0]
+        return f'{output[1]} style="--columns:{max(map(len, lines))}"{output[2]}{output[3]}'
 
     return OUTPUT.sub(width, body)
 
