@@ -18,7 +18,6 @@ OTHERWISE = {
     (r"H", 1, "What a step does"): "the same energy",
     (r"\tau", 1, "Where it circles"): "a transformed time",
     (r"\tau", 2, "Prompts that share parameters"): "a prompt's clock",
-    (r"\alpha", 4, "A learned baseline"): "how far a learned baseline moves",
     (r"h", 5, "What reinforcement learning spends"): "the entropy of right or wrong, h(p)",
 }
 
