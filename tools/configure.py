@@ -13,6 +13,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import yaml
 
@@ -44,6 +45,8 @@ def configured(config: dict[str, Any], env: Mapping[str, str]) -> dict[str, Any]
     for name, path in sphinx.get("local_extensions", {}).items():
         sphinx["local_extensions"][name] = f"../book/{path}"
     settings = sphinx["config"]
+    root = urlsplit(site).path if site else "/"  # the page for an address that there is not links from here
+    settings |= {"notfound_urls_prefix": root, "notfound_context": {"title": "Page not found", "root": root}}
     if repository:
         config["repository"] = {
             "url": f"https://github.com/{repository}",
@@ -68,6 +71,7 @@ def configured(config: dict[str, Any], env: Mapping[str, str]) -> dict[str, Any]
             "ogp_image_alt": CARD,
             "ogp_custom_meta_tags": ['<meta name="twitter:card" content="summary_large_image">'],
             "sitemap_url_scheme": "{link}",
+            "sitemap_excludes": ["404.html"],
         }
     return config
 
