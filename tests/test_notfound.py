@@ -16,7 +16,7 @@ import configure  # noqa: E402
 
 @pytest.fixture(scope="module", params=[{}, {"OSTRL_REPOSITORY": "ada/ostrl"}], ids=["no address", "ada/ostrl"])
 def built(request, tmp_path_factory):
-    """A book of two pages, in folders of their own: its folder, where it is on its host, its page for what is not there."""
+    """A book of two pages, each in a folder: where it lies, where it is on its host, its page for what is not there."""
     folder = tmp_path_factory.mktemp("book")
     for name in ("one", "two"):
         (folder / name).mkdir()
