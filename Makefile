@@ -112,14 +112,15 @@ gates: book ## check the built pages: valid, linked, described, accessible, ligh
 	$(BIN)/python tools/check_html.py $(HTML)
 	$(BIN)/python tools/check_valid.py $(HTML)
 	$(BIN)/python tools/check_ways.py $(HTML)
+	root=`sed -n 's/.*data-content_root="\([^"]*\)".*/\1/p' $(HTML)/404.html` && \
 	$(BIN)/lychee --offline --no-progress --include-fragments --root-dir $(CURDIR)/$(HTML) \
-	    --exclude-path _static '$(HTML)/**/*.html'
+	    --remap "^file://$(CURDIR)/$(HTML)$$root file://$(CURDIR)/$(HTML)/" --exclude-path _static '$(HTML)/**/*.html'
 	node tools/check_pages.mjs $(HTML) build/pages.json
 	$(BIN)/python tools/gate_pages.py build/pages.json
 
 links: book ## ask the network for every address on the pages (not in make test: other sites come and go)
 	$(BIN)/lychee --no-progress --max-retries 3 --timeout 30 --accept 200..=206,403,429 --scheme https --scheme http \
-	    --exclude-path _static --exclude-path _modules README.md CONTRIBUTING.md '$(HTML)/**/*.html'
+	    --root-dir $(CURDIR)/$(HTML) --exclude-path _static --exclude-path _modules README.md CONTRIBUTING.md '$(HTML)/**/*.html'
 
 bench: setup $(VENV)/.ostrl-bench ## measure ostrl against other implementations, side by side
 	$(BIN)/python benchmarks/run.py $(BENCH_FLAGS)

@@ -110,6 +110,24 @@ def test_programs_find_the_pages_in_reading_order(monkeypatch):
     assert "## API reference\n\n- [ostrl.x](https://a.example/book/api/x.html)\n" in text
 
 
+def test_all_chapters_are_one_file_in_reading_order(monkeypatch, tmp_path):
+    names = ["book/intro", "notebooks/02_b", "notebooks/01_a", "book/notation"]  # as a table of contents may have them
+    (tmp_path / "notebooks").mkdir()
+    for name in names[1:3]:
+        notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell(f"# {name}\n\nWords.")])
+        nbformat.write(notebook, tmp_path / f"{name}.ipynb")
+    book = app("https://a.example/")
+    book.builder = SimpleNamespace(name="html")
+    book.srcdir = book.outdir = tmp_path
+    book.env = SimpleNamespace(toctree_includes={names[0]: names[1:]})
+    monkeypatch.setattr(ostrl_machines, "PAGES", {name: (name, "") for name in names})
+    ostrl_machines.write(book, None)
+    whole = (tmp_path / "llms-full.txt").read_text(encoding="utf8")
+    assert re.findall("^# .*", whole, re.M) == ["# The book", "# notebooks/02_b", "# notebooks/01_a"]
+    assert whole.count("Words.\n") == 2
+    assert "](https://a.example/llms-full.txt)" in (tmp_path / "llms.txt").read_text(encoding="utf8")
+
+
 def test_half_an_escaped_character_is_taken_away():
     cut = '<meta name="description" content="it&#x27;s &#x2..." /><meta content="a &amp; b ..." />'
     assert ostrl_machines.CUT.sub("", cut) == cut.replace("&#x2...", "...")

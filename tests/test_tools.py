@@ -431,6 +431,7 @@ def axe(rule: str, html: str) -> dict[str, Any]:
     [
         (record(external=["https://cdn.example.org/"]), "asks for another machine: https://cdn.example.org/"),
         (record(missing=["404 /x.js"]), "answered with an error: 404 /x.js"),
+        (record() | {"lost": {"missing": ["404 /ostrl/x.js"]}}, "at an unknown address: answered with an error: 404"),
         (record(console=["uncaught TypeError"]), "error: uncaught TypeError"),
         (record(wide=["pre to 600 px"]), "wider than the window: pre to 600 px"),
         (record(math=["not rendered: x"]), "mathematics: not rendered: x"),

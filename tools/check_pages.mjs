@@ -51,12 +51,20 @@ function pages(site) {
     .filter(file => file.endsWith('.html') && !/^(_static|_modules|_sources)\//.test(file) && file !== 'index.html').sort();
 }
 
-// Serves as a static host does, text compressed; every answer says how long its file is.
-function serve(site) {
+// Where the site is on its host: the one page that has to know says it (/ where there is none).
+function rootOf(site) {
+  const page = path.join(site, '404.html');
+  return (fs.existsSync(page) && fs.readFileSync(page, 'utf8').match(/data-content_root="([^"]*)"/)?.[1]) || '/';
+}
+
+// Serves as a static host does, text compressed, 404.html for an unknown address; every answer says how long its file is.
+function serve(site, root) {
   const packed = new Map();
   const server = http.createServer((request, response) => {
     const name = decodeURIComponent(new URL(request.url, 'http://x').pathname);
-    const file = path.join(site, name.endsWith('/') ? name + 'index.html' : name);
+    const known = name.startsWith(root) && path.join(site, name.slice(root.length), name.endsWith('/') ? 'index.html' : '');
+    const status = known && fs.statSync(known, { throwIfNoEntry: false })?.isFile() ? 200 : 404;
+    const file = status === 200 ? known : path.join(site, '404.html');
     fs.readFile(file, (error, body) => {
       if (error) { response.writeHead(404); response.end('not found'); return; }
       const type = TYPES[path.extname(file)] ?? 'application/octet-stream', headers = { 'content-type': type, 'x-length': body.length };
@@ -65,7 +73,7 @@ function serve(site) {
         body = packed.get(file);
         headers['content-encoding'] = 'gzip';
       }
-      response.writeHead(200, { ...headers, 'content-length': body.length });
+      response.writeHead(status, { ...headers, 'content-length': body.length });
       response.end(body);
     });
   });
@@ -272,8 +280,8 @@ async function main() {
 
   const list = pages(site).filter(name => !only || only.some(prefix => name.startsWith(prefix)));
   if (!list.length) { console.error(`no pages under ${site}`); process.exit(1); }
-  const server = await serve(site);
-  const origin = `http://127.0.0.1:${server.address().port}`;
+  const root = rootOf(site), server = await serve(site, root);
+  const origin = `http://127.0.0.1:${server.address().port}${root}`.replace(/\/$/, '');
   const browser = await chromium.launch({ executablePath: chromiumPath, headless: true, args: ['--no-sandbox', '--disable-gpu', '--disable-quic',
     '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync',
     '--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1'] });
@@ -303,6 +311,11 @@ async function main() {
           result.search = await hits.count();
           const passage = page.locator('#search-results p.context:has(a)').first();
           result.passage = await passage.innerText({ timeout: 15_000 }).catch(() => '');
+          await page.close();
+        }
+        if (fs.existsSync(path.join(site, '404.html'))) {      // an unknown address, deep down, is answered with a whole page
+          const lost = result.lost = blank(), page = await open(context, `${origin}/no/such/page.html`, lost);
+          for (const kind of ['missing', 'console']) lost[kind] = lost[kind].filter(what => !/no\/such\/page|status of 404/.test(what));
           await page.close();
         }
         const record = result.disk = blank();                  // and a page works from a folder on disk

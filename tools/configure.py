@@ -1,4 +1,4 @@
-"""Write build/_config.yml: the book's configuration plus the address of this copy of it, where it has one.
+"""Write build/_config.yml: the book's configuration plus the version and the address of this copy of it.
 
 The one setting is ``OSTRL_REPOSITORY=owner/name`` (GitHub). The site is then https://owner.github.io/name/, unless
 ``OSTRL_SITE`` says otherwise. Without the setting nothing is invented: no launch, edit or repository buttons, no
@@ -9,10 +9,13 @@ from __future__ import annotations
 
 import os
 import re
+import subprocess
 import sys
+import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import yaml
 
@@ -37,18 +40,41 @@ def addresses(env: Mapping[str, str]) -> tuple[str | None, str | None]:
     return repository, site
 
 
+def edition(repository: str | None, branch: str, changed: str | None) -> str:
+    """Which state of the book a page shows, for its footer; ``changed`` is the day of the last commit."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf8"))["project"]
+    words = f"Version {project['version']}" + (f", last changed {changed}" if changed else "")
+    if repository:
+        words += f' · <a href="https://github.com/{repository}/blob/{branch}/CHANGELOG.md">Changes</a>'
+    return f"<p>{words}</p>"
+
+
+def last_change(folder: Path) -> str | None:
+    """The day of the last commit to a folder as YYYY-MM-DD, or ``None`` where git does not know it."""
+    command = ["git", "-C", str(folder), "log", "-1", "--format=%cs", "--", "."]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+    except FileNotFoundError:  # no git here
+        return None
+    return done.stdout.strip() or None
+
+
 def configured(config: dict[str, Any], env: Mapping[str, str]) -> dict[str, Any]:
     """The configuration with the addresses of ``env`` in it, to be read from the folder build/."""
     repository, site = addresses(env)
+    branch = env.get("OSTRL_BRANCH", "main")
+    config["html"]["extra_footer"] = edition(repository, branch, last_change(ROOT))
     sphinx = config["sphinx"]
     for name, path in sphinx.get("local_extensions", {}).items():
         sphinx["local_extensions"][name] = f"../book/{path}"
     settings = sphinx["config"]
+    root = urlsplit(site).path if site else "/"  # the page for an address that there is not links from here
+    settings |= {"notfound_urls_prefix": root, "notfound_context": {"title": "Page not found", "root": root}}
     if repository:
         config["repository"] = {
             "url": f"https://github.com/{repository}",
             "path_to_book": "",
-            "branch": env.get("OSTRL_BRANCH", "main"),
+            "branch": branch,
         }
         config["launch_buttons"] = {
             "colab_url": "https://colab.research.google.com",
@@ -68,6 +94,7 @@ def configured(config: dict[str, Any], env: Mapping[str, str]) -> dict[str, Any]
             "ogp_image_alt": CARD,
             "ogp_custom_meta_tags": ['<meta name="twitter:card" content="summary_large_image">'],
             "sitemap_url_scheme": "{link}",
+            "sitemap_excludes": ["404.html"],
         }
     return config
 

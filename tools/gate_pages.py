@@ -77,6 +77,7 @@ def judge(report: dict[str, Any]) -> list[str]:
             limits = f"{SLOWEST} and {LONGEST} ms are allowed"
             lines.append(f"{page}: answers after {run['time']} ms, and is held up for {run['held']} ms then; {limits}")
     for kind, words in NAMES.items():
+        lines += [f"at an unknown address: {words}: {what}" for what in report.get("lost", {}).get(kind, [])]
         lines += [
             f"opened from a folder on disk: {words}: {what}"
             for what in report.get("disk", {}).get(kind, [])

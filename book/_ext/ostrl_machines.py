@@ -1,4 +1,4 @@
-"""For programs that read: how to cite each page, llms.txt, and every chapter as plain Markdown.
+"""For programs that read: how to cite each page, llms.txt, and every chapter as plain Markdown, alone and in one file.
 
 The address of the site is known only where tools/configure.py was given one; without it links are relative and nothing
 is invented. Cards (Open Graph), the sitemap and canonical links come from Sphinx's own extensions.
@@ -95,6 +95,14 @@ def markdown(path: Path) -> str:
     return "\n\n".join(parts) + "\n"
 
 
+FULL = "llms-full.txt"
+
+
+def full(app: Sphinx, chapters: list[str]) -> str:
+    """The chapters, in reading order, as one file of Markdown; each begins with its title."""
+    return "\n".join([f"# {app.config.project}\n\n> {ABOUT}\n", *chapters])
+
+
 def llms(app: Sphinx, order: list[str], chapters: set[str]) -> str:
     """The list of pages in reading order, as llmstxt.org proposes it."""
 
@@ -108,7 +116,8 @@ def llms(app: Sphinx, order: list[str], chapters: set[str]) -> str:
         "Back matter": [page for page in order if page not in chapters and "/api/" not in page],
         "API reference": [page for page in order if "/api/" in page],
     }
-    lines = [f"# {app.config.project}", "", f"> {ABOUT}", ""]
+    whole = f"[All chapters in one file]({app.config.html_baseurl or ''}{FULL})"
+    lines = [f"# {app.config.project}", "", f"> {ABOUT}", "", f"{whole}, with code and what it prints.", ""]
     for name, members in groups.items():
         lines += [f"## {name}", "", *map(entry, members), ""]
     return "\n".join(lines)
@@ -132,13 +141,14 @@ def write(app: Sphinx, error: Exception | None) -> None:
         return
     out = Path(app.outdir)
     order = [page for page in reading_order(app) if page in PAGES]
-    chapters = set()
+    chapters = {}
     for page in order:
         source = Path(app.srcdir) / f"{page}.ipynb"
         if source.exists():
-            chapters.add(page)
-            (out / f"{page}.md").write_text(markdown(source), encoding="utf8")
-    (out / "llms.txt").write_text(llms(app, order, chapters), encoding="utf8")
+            chapters[page] = markdown(source)
+            (out / f"{page}.md").write_text(chapters[page], encoding="utf8")
+    (out / "llms.txt").write_text(llms(app, order, set(chapters)), encoding="utf8")
+    (out / FULL).write_text(full(app, list(chapters.values())), encoding="utf8")
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
