@@ -10,6 +10,7 @@ from pathlib import Path
 import nbformat
 import pytest
 import yaml
+from docutils import nodes
 from pypdf import PdfWriter
 from pypdf.generic import ArrayObject, DecodedStreamObject, DictionaryObject, NameObject, TextStringObject
 from sphinx.util import texescape
@@ -20,7 +21,9 @@ sys.path[:0] = [str(ROOT / "tools"), str(ROOT / "book/_ext")]
 import check_pdf  # noqa: E402
 import configure  # noqa: E402
 import typeset  # noqa: E402
-from ostrl_paper.tables import printed  # noqa: E402
+from ostrl_paper.tables import fit, printed, stacked  # noqa: E402
+from ostrl_paper.tree import caption_of  # noqa: E402
+from ostrl_paper.writer import one_below_the_other  # noqa: E402
 
 PICTURE = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
 
@@ -138,6 +141,59 @@ def test_the_parts_stand_where_the_site_has_them(small_book):
     assert places == sorted(places)
 
 
+def table_of(rows: list[list[nodes.Node]]) -> nodes.table:
+    """A table in a section, below a title."""
+    group = nodes.tgroup("", *(nodes.colspec(colwidth=1) for _ in rows[0]), cols=len(rows[0]))
+    group += nodes.tbody("", *(nodes.row("", *(nodes.entry("", nodes.paragraph("", "", x)) for x in r)) for r in rows))
+    table = nodes.table("", group)
+    nodes.section("", nodes.section("", nodes.title("", "Names"), table))
+    return table
+
+
+def test_a_heading_goes_to_the_next_page_with_its_table():
+    table = table_of([[nodes.Text("a"), nodes.Text("b")] for _ in range(3)])
+    fit(table)
+    chapter = table.parent.parent
+    assert chapter[0].astext().startswith("\\ostrlroom{") and chapter[1] is table.parent
+
+
+def test_a_short_table_is_not_broken_and_a_long_one_leaves_no_single_row():
+    short, long = (table_of([[nodes.Text("a"), nodes.Text("b")] for _ in range(n)]) for n in (5, 50))
+    for table in (short, long):
+        fit(table)
+    assert "longtable" not in short["classes"] and "longtable" in long["classes"]
+    assert [i for i, row in enumerate(long.findall(nodes.row)) if row.get("with_next")] == [48]
+
+
+def test_a_long_name_of_the_code_leaves_room_for_words():
+    name = "estimates.gradient_estimates_of_everything_there_is"
+    words = "a sentence that says what is tested, and goes on for a while"
+    table = table_of([[nodes.literal("", name), nodes.Text(words)]])
+    fit(table)
+    _, other = (spec["colwidth"] for spec in table.findall(nodes.colspec))
+    assert other > 400  # tenths of a letter; the longest part of the name alone, unbroken, would leave 320
+    cell = next(table.findall(nodes.literal))
+    assert "".join(x.astext() for x in cell if isinstance(x, nodes.Text)) == name
+    assert sum(isinstance(x, nodes.raw) for x in cell) == name.count("_")
+
+
+def test_formulas_side_by_side_are_stacked_in_a_table():
+    assert one_below_the_other(r"a = b, \qquad c = d") == r"& a = b, \\ & c = d"
+    assert one_below_the_other(r"a \qquad\text{with}\qquad c") == r"& a \\ & \text{with}\quad c"
+
+
+def test_a_head_keeps_its_parentheses_on_one_line():
+    assert stacked("KL(class ‖ π)") == r"\shortstack[l]{KL(class ‖ π)}"
+    assert stacked("worst bias") == r"\shortstack[l]{worst\\bias}"
+
+
+def test_a_live_figure_takes_the_italics_below_it_along():
+    figure, caption = nodes.container(), nodes.paragraph("", "", nodes.emphasis("", "Drag."))
+    section = nodes.section("", figure, caption, nodes.paragraph("", "", nodes.emphasis("", "No"), nodes.Text("t it.")))
+    assert caption_of(figure) == [caption] and caption not in section.children
+    assert caption_of(figure) == []
+
+
 def test_a_table_keeps_its_mathematics_and_its_signs():
     texescape.init()  # as Sphinx does before it builds
     row = r"<tr><th>a_b</th><td>\(\frac12 x_1\)</td><td>-0.5 ± 0.1</td></tr>"
@@ -211,6 +267,8 @@ def small_pdf(path: Path, **without: bool):
     writer.pages[1][NameObject("/Annots")] = ArrayObject([link])
     if "name" not in without:
         writer.add_metadata({"/Title": "Sums", "/Author": "The ostrl authors"})
+    if "language" not in without:
+        writer._root_object[NameObject("/Lang")] = TextStringObject("en-US")
     writer.write(path)
     return check_pdf.PdfReader(path)
 
@@ -228,6 +286,7 @@ def test_a_whole_pdf_has_no_problem(tmp_path):
         ("chapter", "no chapter"),
         ("target", "page 2: a link leads to prop-sums"),
         ("name", "no title"),
+        ("language", "no language"),
     ],
 )
 def test_what_is_missing_from_a_pdf_is_named(tmp_path, what, words):

@@ -70,6 +70,8 @@ def pdf_problems(reader: PdfReader, chapters: list[str], pictures: int) -> Itera
     for key in ("/Title", "/Author"):
         if not information.get(key):
             yield f"no {key[1:].lower()} in the document's properties"
+    if not reader.trailer["/Root"].get("/Lang"):
+        yield "no language: whoever reads it aloud has to guess"
     targets, seen = set(reader.named_destinations), 0
     for number, page in enumerate(reader.pages, 1):
         for annotation in page.get("/Annots", []):

@@ -16,6 +16,9 @@ STYLE = """
 @page { margin: 0; }
 html { --pst-color-text-base: #222; --pst-color-background: #fff; color-scheme: light; }
 body { color: #222; font: 15px/1.5 sans-serif; margin: 0; padding: 4px; width: 672px; display: flow-root; }
+/* a list that scrolls on the page ends on paper with a whole entry */
+body .ostrl-live .ol-answers { max-height: none; overflow: visible; }
+body .ostrl-live .ol-answers > :nth-child(n+7) { display: none; }
 """
 
 

@@ -12,6 +12,7 @@ from ostrl_paper.parts import latex
 
 MATH = re.compile(r"\\\((.*?)\\\)")
 LINE = 84  # letters across the page, in a table of a few columns
+SHORT = 20  # lines of a table that is not broken
 
 
 def words(text: str) -> str:
@@ -22,7 +23,8 @@ def words(text: str) -> str:
 
 
 def stacked(head: str) -> str:
-    return f"\\shortstack[l]{{{head.replace(' ', chr(92) * 2)}}}"
+    """A head of several words, one below the other; what stands in parentheses keeps its line."""
+    return f"\\shortstack[l]{{{re.sub(' (?![^(]*[)])', chr(92) * 4, head)}}}"
 
 
 def printed(html: str) -> nodes.raw | None:
@@ -42,10 +44,15 @@ def printed(html: str) -> nodes.raw | None:
     return latex(f"\\ostrltable{{{columns}}}{{{rows}}}{{{caption}}}")
 
 
+def texts_of(cell: nodes.Element) -> list[nodes.Text]:
+    """What a cell shows, without the orders to LaTeX in it."""
+    return [text for text in cell.findall(nodes.Text) if not isinstance(text.parent, nodes.raw)]
+
+
 def word_length(cell: nodes.Element) -> int:
     """The longest piece of a table's cell that a line cannot be broken in, in letters."""
     longest = 0
-    for text in cell.findall(nodes.Text):
+    for text in texts_of(cell):
         code = isinstance(text.parent, nodes.literal)
         if isinstance(text.parent, nodes.math_block):
             longest = max(longest, 40)  # a wider one shrinks
@@ -53,25 +60,63 @@ def word_length(cell: nodes.Element) -> int:
             longest = max(longest, len(text) // 3)
         else:
             words = re.split(r"(?<=[.])|\s" if code else r"(?<=/)|\s", text)
-            longest = max(longest, *(round(len(word) * (1.25 if code else 1)) for word in words))
+            longest = max(longest, *(round(len(word) * (1.1 if code else 1)) for word in words))
     return longest
 
 
+def visible(cell: nodes.Element) -> str:
+    """The words of a cell, and as many letters for its mathematics as that takes on paper."""
+    pieces = []
+    for text in texts_of(cell):
+        block = isinstance(text.parent, nodes.math_block)
+        formula = block or isinstance(text.parent, nodes.math)
+        pieces.append("x" * min(len(text) // 3, 40 if block else LINE) + "\n" * block if formula else text.astext())
+    return "".join(pieces)
+
+
+def keep(table: nodes.table, widths: list[float]) -> None:
+    """A short table stays in one piece, a long one does not leave a single row behind."""
+    rows = list(table.findall(nodes.row))
+    lines = [
+        max(sum(len(line) // width + 1 for line in visible(cell).splitlines() or [""])
+            for cell, width in zip(row.children, widths, strict=True))
+        for row in rows
+    ]  # fmt: skip
+    room = sum(lines[:3]) + 4
+    if sum(lines) > SHORT:
+        table["classes"].append("longtable")
+        rows[-2]["with_next"] = True
+    else:
+        room = sum(lines) + 3
+    section, first = table.parent, table
+    if not isinstance(section, nodes.section):  # in a box, which has no page to end
+        return
+    if section.index(table) <= 2:  # the heading goes with the table
+        first, room = section, room + 6
+    first.parent.insert(first.parent.index(first), latex(f"\\ostrlroom{{{round(room)}}}"))
+
+
 def fit(table: nodes.table) -> None:
-    """Columns as wide as what stands in them, in a table that may break over pages."""
+    """Columns as wide as what stands in them."""
     for end in list(table.findall(nodes.raw)):
         if end.astext().strip() == r"\\":  # would end the row
             end.replace_self(latex("\\newline "))
-    for text in [text for text in table.findall(nodes.Text) if isinstance(text.parent, nodes.paragraph)]:
+    for text in [text for text in texts_of(table) if isinstance(text.parent, nodes.paragraph)]:
         if "/" in text:  # a path breaks after a slash, as it does on the site
             first, *rest = (nodes.Text(piece) for piece in re.split(r"(?<=/)", text))
             text.parent.replace(text, [first, *(node for x in rest for node in (latex("\\allowbreak{}"), x))])
+    for text in [text for text in texts_of(table) if isinstance(text.parent, nodes.literal)]:
+        first, *rest = (nodes.Text(piece) for piece in re.split(r"(?<=_)", text))  # LaTeX itself breaks after a dot
+        text.parent.replace(text, [first, *(node for x in rest for node in (latex("\\allowbreak{}"), x))])
     columns = list(zip(*(row.children for row in table.findall(nodes.row)), strict=True))
-    texts = [[cell.astext() for cell in cells] for cells in columns]
+    texts = [[visible(cell) for cell in cells] for cells in columns]
     least = [max(map(word_length, cells)) + 1 for cells in columns]
     most = [max(len(line) for text in column for line in [*text.splitlines(), ""]) + 2 for column in texts]
     amount = [(sum(map(len, column)) / len(column)) ** 0.6 for column in texts]
     room = max(LINE - sum(least), 0)
-    for j, spec in enumerate(table.findall(nodes.colspec)):
-        spec["colwidth"] = round(10 * (least[j] + min(max(most[j] - least[j], 0), room * amount[j] / sum(amount))))
-    table["classes"] += ["longtable", "colwidths-given"]
+    shares = [room * x / sum(amount) for x in amount]
+    widths = [few + min(max(many - few, 0), share) for few, many, share in zip(least, most, shares, strict=True)]
+    for width, spec in zip(widths, table.findall(nodes.colspec), strict=True):
+        spec["colwidth"] = round(10 * width)
+    table["classes"].append("colwidths-given")
+    keep(table, [width * LINE / sum(widths) for width in widths])

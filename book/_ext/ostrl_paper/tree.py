@@ -70,9 +70,8 @@ class PaperTransform(SphinxPostTransform):
                 where = [nodes.reference("", f"the section {words} on the site", refuri=address, internal=False)]
             note = nodes.emphasis("", "", nodes.Text("A live figure in its first state. It answers your hand in "))
             note.extend([*where, nodes.Text(", and in the notebook.")])
-            bundle.replace_self(
-                [latex("\\begin{ostrllive}"), image, nodes.paragraph("", "", note), latex("\\end{ostrllive}")]
-            )
+            lines = [*caption_of(bundle), nodes.paragraph("", "", note)]
+            bundle.replace_self([latex("\\begin{ostrllive}"), image, *lines, latex("\\end{ostrllive}")])
 
     def typeset_tables(self) -> None:
         for bundle, html in list(self.bundles()):
@@ -204,6 +203,15 @@ class PaperTransform(SphinxPostTransform):
         return chapter
 
 
+def caption_of(output: nodes.Element) -> list[nodes.Node]:
+    """The paragraph in italics right below a live figure, taken from where it stands: it moves with the figure."""
+    after = output.next_node(descend=False, siblings=True)
+    if isinstance(after, nodes.paragraph) and [type(x) for x in after.children] == [nodes.emphasis]:
+        after.parent.remove(after)
+        return [after]
+    return []
+
+
 class LateTransform(SphinxPostTransform):
     """What needs resolved references: how wide columns are, and where the bibliography stands."""
 
@@ -211,7 +219,7 @@ class LateTransform(SphinxPostTransform):
     builders = ("latex",)
 
     def run(self, **kwargs: Any) -> None:
-        for table in self.document.findall(nodes.table):
+        for table in list(self.document.findall(nodes.table)):
             fit(table)
         place = next((s for s in self.document.findall(nodes.section) if "bibliography" in s["ids"]), None)
         for bibliography in list(self.document.findall(thebibliography)):

@@ -2,8 +2,21 @@
 
 from __future__ import annotations
 
+import re
+
 from docutils import nodes
 from sphinx.writers.latex import LaTeXTranslator
+
+
+def one_below_the_other(equation: str) -> str:
+    """Formulas that stand side by side, one below the other; a word between two of them leads the second."""
+    pieces: list[str] = []
+    for piece in re.split(r"\s*\\qquad\s*", equation):
+        if pieces and re.fullmatch(r"\\text\{[^}]*\}", pieces[-1]):
+            pieces[-1] += rf"\quad {piece}"
+        else:
+            pieces.append(piece)
+    return r" \\ ".join(f"& {piece}" for piece in pieces)
 
 
 class PaperTranslator(LaTeXTranslator):
@@ -24,8 +37,17 @@ class PaperTranslator(LaTeXTranslator):
         if node.get("label"):
             label = f"equation:{node['docname']}:{node['label']}"
             tag = f"\\tag{{{self.number('displaymath', node)}}}\\label{{{label}}}"
-        self.body.append(f"\n\\ostrldisplay{{{tag}}}{{{node.astext().strip()}}}%\n")
+        equation = node.astext().strip()
+        if self.table and "&" not in equation and r"\\" not in equation:
+            equation = one_below_the_other(equation)
+        # directly below the words that lead to it: one paragraph, which no page breaks
+        self.body.append(f"\\ostrldisplay{{{tag}}}{{{equation}}}%\n")
         raise nodes.SkipNode
+
+    def depart_row(self, node: nodes.Element) -> None:
+        super().depart_row(node)
+        if node.get("with_next"):
+            self.body.append("\\nopagebreak\n")
 
     def visit_container(self, node: nodes.Element) -> None:
         if node.get("nb_element") == "cell_code_output":
