@@ -92,7 +92,8 @@ def small_book(tmp_path_factory):
     settings = config["sphinx"]["config"]
     settings["extensions"] = [name for name in settings["extensions"] if name not in left_out]
     settings |= {"html_static_path": [], "intersphinx_mapping": {}, "bibtex_bibfiles": []}
-    settings["latex_additional_files"] = [str(ROOT / name) for name in settings["latex_additional_files"]]
+    for key in ("latex_additional_files", "templates_path"):
+        settings[key] = [str(ROOT / name) for name in settings[key]]
     (root / "_config.yml").write_text(yaml.safe_dump(config), encoding="utf8")
     for builder in ("html", "latex"):
         command = ["jupyter-book", "build", ".", "--config", "_config.yml", "--toc", "_toc.yml", "--builder", builder]
