@@ -45,7 +45,10 @@ FONTS = {  # the faces that the pages use, each with its style sheets in the pac
     "source-sans-3": ["wght.css"],
     "source-code-pro": ["wght.css"],
 }
-AT_ONCE = ("source-serif-4/source-serif-4-latin-wght-normal.woff2", "source-sans-3/source-sans-3-latin-wght-normal.woff2")
+AT_ONCE = (
+    "source-serif-4/source-serif-4-latin-wght-normal.woff2",
+    "source-sans-3/source-sans-3-latin-wght-normal.woff2",
+)
 
 
 def fonts(packages: Path, target: Path) -> None:
