@@ -120,7 +120,7 @@ gates: book ## check the built pages: valid, linked, described, accessible, ligh
 
 links: book ## ask the network for every address on the pages (not in make test: other sites come and go)
 	$(BIN)/lychee --no-progress --max-retries 3 --timeout 30 --accept 200..=206,403,429 --scheme https --scheme http \
-	    --root-dir $(CURDIR)/$(HTML) --exclude-path _static --exclude-path _modules README.md CONTRIBUTING.md '$(HTML)/**/*.html'
+	    --exclude-path _static --exclude-path _modules --exclude-path 404.html README.md CONTRIBUTING.md '$(HTML)/**/*.html'
 
 bench: setup $(VENV)/.ostrl-bench ## measure ostrl against other implementations, side by side
 	$(BIN)/python benchmarks/run.py $(BENCH_FLAGS)

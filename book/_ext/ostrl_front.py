@@ -127,7 +127,7 @@ def draw(chapters: list[Chapter]) -> str:
         items.append(
             f'<li style="{place}"><a class="reference internal" href="{html.escape(chapter.href)}">'
             f'<span class="map-title"><b>{chapter.number}</b> {html.escape(chapter.title)}</span> '
-            f'<span class="map-time">{html.escape(chapter.time)}</span>'
+            f'<span class="map-time">runs in {html.escape(chapter.time)}</span>'
             + (f'<span class="visually-hidden">, needs chapters {needs}</span>' if needs else "")
             + "</a></li>"
         )
