@@ -365,6 +365,12 @@ def test_the_ledger_names_a_function_as_the_folder_that_hands_it_on_does(tmp_pat
     assert names == ["ostrl.exact.scores", "ostrl.exact.values._inner"]
 
 
+def test_the_ledger_notices_a_duplicate_label(tmp_path: Path) -> None:
+    project(tmp_path)
+    nbformat.write(chapter(), tmp_path / "notebooks/03_again.ipynb")
+    assert "the label eq-score is defined 2 times" in claims.Ledger.read(tmp_path).problems()
+
+
 def test_the_ledger_pages_link_claim_equation_code_and_test(tmp_path: Path) -> None:
     ledger = project(tmp_path)
     page = claims.claims_page(ledger, {"ostrl.exact"}, None)

@@ -61,6 +61,7 @@ class Chapter:
     title: str
     claims: list[Claim] = field(default_factory=list)
     equations: list[Equation] = field(default_factory=list)
+    other_labels: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -101,6 +102,8 @@ def read_chapter(path: Path) -> Chapter:
     cells = json.loads(path.read_text(encoding="utf8"))["cells"]
     for cell in cells:
         if cell["cell_type"] != "markdown":
+            name = cell.get("metadata", {}).get("mystnb", {}).get("figure", {}).get("name")
+            chapter.other_labels += [name] if name else []
             continue
         text = "".join(cell["source"])
         events: list[tuple[int, str, Any]] = [
@@ -121,6 +124,7 @@ def read_chapter(path: Path) -> Chapter:
                 name = re.search(r"\*\*(.+?)\*\*", body, re.S)
                 title = " ".join(name[1].split()).rstrip(".") if name else ""
                 chapter.claims.append(Claim(label[1] if label else "", match[1], title, body, path.stem))
+        chapter.other_labels += re.findall(r"^:label: *(ex-\S+)", text, re.M)
     return chapter
 
 
@@ -333,6 +337,11 @@ class Ledger:
                 found.append(f"{', '.join(names)}: the docstring names equation {label}, which no chapter defines")
             elif not label.startswith("eq-") and label not in claims:
                 found.append(f"{', '.join(names)}: the docstring names claim {label}, which no chapter states")
+        labels = [c.label for c in self.claims if c.label] + [e.label for e in self.equations]
+        labels += [label for chapter in self.chapters for label in chapter.other_labels]
+        for label, count in sorted(Counter(labels).items()):
+            if count > 1:
+                found.append(f"the label {label} is defined {count} times")
         return found
 
 
