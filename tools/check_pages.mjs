@@ -7,8 +7,8 @@
 // uncaught errors, content wider than the window, mathematics that did not render, what axe-core finds, and how much the
 // page loads. Of the three pages that load most: how long they take to answer, and what holds them up after that. On one
 // chapter the buttons are pressed by keyboard, and the previews of links are opened by keyboard and by pointer, served and
-// from a folder on disk; and the window is made wider. Judging the record is the work of tools/gate_pages.py. --shots keeps a picture of every page for
-// people to look at.
+// from a folder on disk; and the window is made wider. Judging the record is the work of tools/gate_pages.py. --shots
+// keeps a picture of every page for people to look at.
 //
 // Chromium is $CHROMIUM or the first of chromium, chromium-browser, google-chrome on PATH. Without it nothing is
 // checked: a loud line says so, and with CI=true that is an error.

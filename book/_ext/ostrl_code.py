@@ -16,7 +16,7 @@ BLOCK = re.compile(
     r"(.*?)\n?(</pre></div>)",
     re.S,
 )
-OUTPUT = re.compile(r'(<div class="output stream [^"]*"><div class="highlight"><pre)(>)(.*?)(?=</pre>)', re.S)
+OUTPUT = re.compile(r'(<div class="output stream [^"]*"><div class="highlight"><pre)(>.*?)(?=</pre>)', re.S)
 
 
 def words(text: str) -> str:
@@ -25,7 +25,8 @@ def words(text: str) -> str:
 
 def line(text: str) -> str:
     """A line of highlighted code in its element; Pygments closes what it opens before a line ends."""
-    indent = len(words(text)) - len(words(text).lstrip(" "))
+    shown = words(text)
+    indent = len(shown) - len(shown.lstrip(" "))
     style = f' style="--indent:{indent}ch"' if indent else ""
     return f'<span class="line"{style}>{text}\n</span>'
 
@@ -39,10 +40,10 @@ def columns(body: str) -> str:
     """The page with the width of each printed table on it, in characters; sentences without columns may wrap."""
 
     def width(output: re.Match[str]) -> str:
-        lines = words(output[3]).rstrip().split("\n")
+        lines = words(output[0]).rstrip().split("\n")
         if not any(re.search(r"\S {2,}\S", line) for line in lines):
             return output[0]
-        return f'{output[1]} style="--columns:{max(map(len, lines))}"{output[2]}{output[3]}'
+        return f'{output[1]} style="--columns:{max(map(len, lines))}"{output[2]}'
 
     return OUTPUT.sub(width, body)
 

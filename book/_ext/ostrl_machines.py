@@ -22,6 +22,7 @@ PAGES: dict[str, tuple[str, str]] = {}
 # Half an escaped character: sphinxext-opengraph cuts a description to length after it has escaped it.
 CUT = re.compile(r'&[#\w]*(?=(?:\.\.\.|…)">?)')
 
+FULL = "llms-full.txt"
 LICENSE = "https://creativecommons.org/licenses/by/4.0/"
 ABOUT = (
     "How language models are trained with rewards: the one-step objective, its gradient, and reinforcement learning, "
@@ -93,9 +94,6 @@ def markdown(path: Path) -> str:
             if text.strip():
                 parts.append(f"```\n{text.rstrip()}\n```")
     return "\n\n".join(parts) + "\n"
-
-
-FULL = "llms-full.txt"
 
 
 def full(app: Sphinx, chapters: list[str]) -> str:

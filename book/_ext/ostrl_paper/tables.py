@@ -64,6 +64,12 @@ def word_length(cell: nodes.Element) -> int:
     return longest
 
 
+def break_after(sign: str, text: nodes.Text) -> None:
+    """Let LaTeX break a line after each such sign of a text."""
+    first, *rest = (nodes.Text(piece) for piece in re.split(f"(?<={sign})", text))
+    text.parent.replace(text, [first, *(node for x in rest for node in (latex("\\allowbreak{}"), x))])
+
+
 def visible(cell: nodes.Element) -> str:
     """The words of a cell, and as many letters for its mathematics as that takes on paper."""
     pieces = []
@@ -82,10 +88,10 @@ def keep(table: nodes.table, widths: list[float]) -> None:
             for cell, width in zip(row.children, widths, strict=True))
         for row in rows
     ]  # fmt: skip
-    room = sum(lines[:3]) + 4
     if sum(lines) > SHORT:
         table["classes"].append("longtable")
         rows[-2]["with_next"] = True
+        room = sum(lines[:3]) + 4
     else:
         room = sum(lines) + 3
     section, first = table.parent, table
@@ -101,13 +107,11 @@ def fit(table: nodes.table) -> None:
     for end in list(table.findall(nodes.raw)):
         if end.astext().strip() == r"\\":  # would end the row
             end.replace_self(latex("\\newline "))
-    for text in [text for text in texts_of(table) if isinstance(text.parent, nodes.paragraph)]:
-        if "/" in text:  # a path breaks after a slash, as it does on the site
-            first, *rest = (nodes.Text(piece) for piece in re.split(r"(?<=/)", text))
-            text.parent.replace(text, [first, *(node for x in rest for node in (latex("\\allowbreak{}"), x))])
-    for text in [text for text in texts_of(table) if isinstance(text.parent, nodes.literal)]:
-        first, *rest = (nodes.Text(piece) for piece in re.split(r"(?<=_)", text))  # LaTeX itself breaks after a dot
-        text.parent.replace(text, [first, *(node for x in rest for node in (latex("\\allowbreak{}"), x))])
+    for text in texts_of(table):
+        if isinstance(text.parent, nodes.paragraph):  # a path, as it breaks on the site
+            break_after("/", text)
+        elif isinstance(text.parent, nodes.literal):  # LaTeX itself breaks a name after a dot
+            break_after("_", text)
     columns = list(zip(*(row.children for row in table.findall(nodes.row)), strict=True))
     texts = [[visible(cell) for cell in cells] for cells in columns]
     least = [max(map(word_length, cells)) + 1 for cells in columns]
