@@ -9,6 +9,16 @@
     port1.onmessage = done;
     port2.postMessage(null);
   });
+  // The faces and characters that the book's formulas use: one that comes later has all of a page laid out again.
+  const FACES = ['MJX-BRK', ...['ZERO', 'N', 'DS', 'C', 'S', 'LO', 'SO', 'S3', 'S4', 'S5', 'S7', 'V', 'LT', 'RB', 'EM']
+    .map(face => `MJX-NCM-${face}`)];
+  const CHARACTERS = ['double-struck', 'script', 'calligraphic'];
+  async function faces() {
+    const { font } = MathJax.startup.document.outputJax;
+    await Promise.all(CHARACTERS.map(name => font.loadDynamicFile(font.CLASS.dynamicFiles[name])));
+    MathJax.startup.document.updateDocument();   // the style sheet with the faces
+    await Promise.all([...document.fonts].filter(face => FACES.includes(face.family)).map(face => face.load()));
+  }
   const inView = math => {
     const { top, bottom } = math.getBoundingClientRect();
     return bottom >= 0 && top <= innerHeight;
@@ -28,7 +38,7 @@
   }
   async function again() {
     const changed = [...document.querySelectorAll('main div.math')]
-      .filter(math => math.clientWidth && widths.has(math) && math.clientWidth !== widths.get(math));
+      .filter(math => math.clientWidth && math.clientWidth !== widths.get(math));
     for (const item of MathJax.startup.document.getMathItemsWithin(changed)) item.removeFromDocument(true);
     MathJax.typesetClear(changed);
     await typeset(changed);
@@ -38,6 +48,7 @@
     delete MathJax.config.options.menuOptions;   // the component for screen readers sets it, and warns where there is no menu
     MathJax.startup.defaultReady();
   };
+  then(faces);
   then(() => typeset([...document.querySelectorAll('.math'),
     ...[...document.querySelectorAll('main .text_html :is(td, th, p)')].filter(cell => cell.textContent.includes('\\('))]));
   addEventListener('resize', () => then(again));
