@@ -16,6 +16,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "book/_ext"))
 import ostrl_book
 import ostrl_code
 import ostrl_machines
+import ostrl_search
 import ostrl_weight
 
 PYTHON = '<div class="highlight-python notranslate"><div class="highlight"><pre><span></span>{}\n</pre></div>'
@@ -27,6 +28,12 @@ def test_each_line_of_code_knows_its_indentation():
         '<span class="line"><span class="k">if</span> x:\n</span>'
         '<span class="line" style="--indent:4ch">    <span class="n">y</span>\n</span>'
     )
+
+
+def test_a_question_is_searched_by_the_words_that_say_what_it_is_about():
+    language = ostrl_search.SearchQuestions({})
+    question = language.split("Why doesn't my loss go down?")
+    assert [word for word in question if language.word_filter(word.lower())] == ["loss", "go", "down"]
 
 
 def test_the_output_of_a_cell_keeps_its_columns():

@@ -6,9 +6,9 @@
 // anything that asks for another machine is refused and recorded. Recorded too: answers of 400 and above, console errors,
 // uncaught errors, content wider than the window, mathematics that did not render, what axe-core finds, and how much the
 // page loads. Of the three pages that load most: how long they take to answer, and what holds them up after that. On one
-// chapter the buttons are pressed by keyboard, and the previews of links are opened by keyboard and by pointer, served and
-// from a folder on disk; and the window is made wider. Judging the record is the work of tools/gate_pages.py. --shots
-// keeps a picture of every page for people to look at.
+// chapter the buttons are pressed by keyboard, the previews of links are opened by keyboard, by pointer and by a tap,
+// served and from a folder on disk, and the window is made wider. Judging the record is the work of tools/gate_pages.py.
+// --shots keeps a picture of every page for people to look at.
 //
 // Chromium is $CHROMIUM or the first of chromium, chromium-browser, google-chrome on PATH. Without it nothing is
 // checked: a loud line says so, and with CI=true that is an error.
@@ -207,6 +207,23 @@ async function previews(context, url, axe, record) {
   return problems;
 }
 
+// On a touch screen the first tap on a link shows the preview, the second follows the link.
+async function tapped(browser, url) {
+  const context = await browser.newContext({ viewport: { width: 390, height: 844 }, hasTouch: true, reducedMotion: 'reduce' });
+  const page = await open(context, url, blank()), card = page.locator('#preview'), problems = [];
+  const link = page.locator(`main article a.internal[href*="${KINDS.term}"]`).first();
+  await link.tap();
+  if (!await card.waitFor({ state: 'visible', timeout: 5_000 }).then(() => true, () => false)) problems.push('a tap shows no preview');
+  if (page.url() !== url) problems.push('the first tap leaves the page');
+  else {
+    await link.tap();
+    const there = page.waitForURL(`**/${KINDS.term.split('#')[0]}*`, { timeout: 5_000 });
+    if (!await there.then(() => true, () => false)) problems.push('a second tap does not follow the link');
+  }
+  await context.close();
+  return problems;
+}
+
 // A phone is turned: equations that were broken for the narrow page are set again for the wide one.
 async function turned(context, url) {
   const page = await open(context, url, blank());
@@ -328,6 +345,7 @@ async function main() {
           result.keyboard = (await keyboard(context, `${origin}/${chapter}`)).map(p => `${chapter}: ${p}`);
           const served = await previews(context, `${origin}/${chapter}`, axe, blank());
           const disk = await previews(context, `file://${path.join(site, chapter)}`, null, record);
+          served.push(...await tapped(browser, `${origin}/${chapter}`));
           result.previews = [...served.map(p => `${chapter}: ${p}`), ...disk.map(p => `${chapter} from a folder on disk: ${p}`)];
         }
       }

@@ -1,6 +1,7 @@
 // A small card beside a link to an equation, claim, figure, citation or glossary term shows what the link leads to. The
 // page brings the cards' contents itself (book/_ext/ostrl_previews.py). The pointer opens a card by resting on the link,
-// the keyboard by reaching it; Escape, leaving, or following the link closes it. On a touch screen a tap follows the link.
+// the keyboard by reaching it; Escape, leaving, or following the link closes it. On a touch screen a first tap opens the
+// card and a second one follows the link.
 (() => {
   const data = document.getElementById('previews');
   const main = document.querySelector('main');
@@ -38,12 +39,12 @@
     card.style.top = `${top - origin.top + card.offsetParent.scrollTop}px`;
   }
 
-  async function open(target) {
+  async function open(target, hint = '') {
     if (owner === target) return;
     close();
     owner = target;
     window.MathJax?.typesetClear?.([card]);
-    card.innerHTML = contents[target.getAttribute('href')];
+    card.innerHTML = contents[target.getAttribute('href')] + hint;
     card.style.visibility = 'hidden';                 // measured and typeset first, then shown
     card.hidden = false;
     target.setAttribute('aria-describedby', card.id);
@@ -72,7 +73,13 @@
     if (target?.matches(':focus-visible')) open(target);
   });
   document.addEventListener('focusout', event => { if (event.target === owner) close(); });
-  document.addEventListener('click', event => { if (!card.contains(event.target)) close(); });
+  document.addEventListener('click', event => {
+    const target = link(event);
+    if (event.pointerType !== 'touch' || !target || target === owner) return target && close();
+    event.preventDefault();
+    open(target, '<p class="preview-where">Tap the link again to go there.</p>');
+  });
+  document.addEventListener('pointerdown', event => { if (!card.contains(event.target) && !owner?.contains(event.target)) close(); });
   document.addEventListener('keydown', event => { if (event.key === 'Escape') close(); });
   window.addEventListener('resize', close);
 })();

@@ -2,13 +2,29 @@
 // itself is Sphinx's; its own summary is cut from the first text of a page, which is the theme's menus and its contents.
 (() => {
   const PASSAGES = 3, AROUND = 110;
-  const tidy = text => text.replace(/\\[()[\]]/g, '').replace(/\s+/g, ' ').trim();
+  const FORMULA = /(\\\(.*?\\\))/;
+  const tidy = text => text.replace(/\s+/g, ' ').trim().split(FORMULA).map((part, i) => i % 2 ? part.replaceAll(' ', '\u00a0') : part).join('');
+
+  // The text with its formulas set: a passage is cut at blanks, and a formula has none.
+  function set(text) {
+    const nodes = text.split(FORMULA).map((part, i) => i % 2 ? Object.assign(document.createElement('span'), { className: 'math', textContent: part }) : part);
+    const formulas = nodes.filter(node => node.nodeType);
+    if (formulas.length) MathJax.startup.promise = MathJax.startup.promise.then(() => MathJax.typesetPromise(formulas));
+    return nodes;
+  }
 
   function excerpt(text, words) {
-    const first = Math.min(...words.map(word => text.toLowerCase().indexOf(word)).filter(place => place >= 0));
+    const places = words.map(word => text.toLowerCase().indexOf(word)).filter(place => place >= 0), first = places.length && Math.min(...places);
     const from = first > AROUND ? text.indexOf(' ', first - AROUND) + 1 : 0, end = first + 2 * AROUND;
     const to = end < text.length ? text.lastIndexOf(' ', end) : text.length;
     return `${from ? '… ' : ''}${text.slice(from, Math.max(to, first + 20))}${to < text.length ? ' …' : ''}`;
+  }
+
+  // What a term or a function is: the first paragraph behind it.
+  function meaning(term) {
+    let next = term.nextElementSibling;
+    while (next?.matches('dt')) next = next.nextElementSibling;
+    return tidy(next?.querySelector('p')?.textContent ?? '');
   }
 
   // A passage belongs to its section; in a list of terms or functions, to the term or the function.
@@ -20,7 +36,7 @@
   Search.makeSearchSummary = (html, keywords, anchor) => {
     const found = document.createDocumentFragment(), page = new DOMParser().parseFromString(html, 'text/html');
     const name = html.match(/DOCUMENTATION_OPTIONS\.pagename = '([^']+)'/)?.[1];
-    const at = page.getElementById(anchor.slice(1)), root = (at?.matches('dt') ? at.nextElementSibling : at) ?? page.querySelector('article');
+    const at = page.getElementById(anchor.slice(1)), root = at ?? page.querySelector('article');
     if (!name || !root) return found;
     for (const part of page.querySelectorAll('script, style, .headerlink, .viewcode-link, .ostrl-live-fallback')) part.remove();
     const words = [...keywords].map(word => word.toLowerCase()), best = new Map();
@@ -34,12 +50,13 @@
       known.rank = Math.max(known.rank, rank);
       best.set(place, known);
     }
+    if (root.matches('dt')) best.set(root, { rank: 0, text: meaning(root) });
     for (const [place, { text }] of [...best].sort(([, a], [, b]) => b.rank - a.rank).slice(0, PASSAGES)) {
       const line = document.createElement('p'), link = document.createElement('a');
       line.className = 'context';
       link.href = `${document.documentElement.dataset.content_root}${name}.html#${place.id}`;
-      link.textContent = tidy((place.querySelector('h1, h2, h3, h4, .sig-name') ?? place).textContent);
-      line.append(link, text && `: ${excerpt(text, words)}`);
+      link.append(...set(tidy((place.querySelector('h1, h2, h3, h4, .sig-name') ?? place).textContent)));
+      line.append(link, ...text ? [': ', ...set(excerpt(text, words))] : []);
       found.append(line);
     }
     return found;
