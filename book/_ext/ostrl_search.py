@@ -8,7 +8,9 @@ from sphinx.application import Sphinx
 from sphinx.search.en import SearchEnglish
 
 # A page is found where it has all words of a question, and no page has to say "why does my".
-QUESTION = "an can could did do does doesn don from have how i isn my our should t we what when where which who why would you your"
+QUESTION = """
+an can could did do does doesn don from have how i isn my our should t we what when where which who why would you your
+"""
 
 
 class SearchQuestions(SearchEnglish):
