@@ -18,13 +18,12 @@ SELF, DEMONSTRATOR, OLD = 0, 1, 2
 
 
 class Answers(NamedTuple):
-    """What a language model writes: token ids ``[B, G, T]``, and which of them count, ``[B, G, T]``.
-
-    The mask holds every answer's tokens up to and with its first end token.
-    """
+    """What a language model writes."""
 
     actions: Int[Tensor, "B G T"]
+    """The answers' token ids, padded to the longest."""
     mask: Bool[Tensor, "B G T"]
+    """Which of them count: every answer's tokens up to and with its first end token."""
 
 
 @dataclass(frozen=True, eq=False)

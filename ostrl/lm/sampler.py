@@ -15,15 +15,14 @@ from ostrl.policies import real_tokens
 
 
 class Rows(NamedTuple):
-    """Token sequences of different lengths as one rectangle, each ``[N, L]``.
-
-    ``tokens`` are padded, ``real`` says which of them are tokens, and ``positions`` is the place of each in its own
-    sequence, counted from 0.
-    """
+    """Token sequences of different lengths as one rectangle."""
 
     tokens: Int[Tensor, "N L"]
+    """The sequences' token ids, padded."""
     real: Bool[Tensor, "N L"]
+    """Which of them are tokens."""
     positions: Int[Tensor, "N L"]
+    """The place of each in its own sequence, counted from 0."""
 
 
 def rectangle(sequences: list[list[int]], padding_side: str, device: torch.device) -> Rows:
