@@ -20,8 +20,8 @@ from ostrl.cli import compare, ledger, pretrain, sample, train
 def version() -> str:
     """Versions, system and device in one line."""
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else "CPU"
-    system = f"{platform.system()} {platform.machine()}"
-    return f"ostrl {ostrl.__version__}, Python {platform.python_version()}, torch {torch.__version__}, {system}, {device}"
+    versions = f"ostrl {ostrl.__version__}, Python {platform.python_version()}, torch {torch.__version__}"
+    return f"{versions}, {platform.system()} {platform.machine()}, {device}"
 
 
 class Version(argparse.Action):
