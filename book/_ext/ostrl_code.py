@@ -20,7 +20,7 @@ BLOCK = re.compile(
 )
 OUTPUT = re.compile(r'(<div class="output stream [^"]*"><div class="highlight"><pre)(>.*?)(?=</pre>)', re.S)
 
-TO_TOOLS = re.compile(r"^ *# *(?:NBVAL_\w+|fmt: (?:on|off|skip)) *(?:\n|$)| +# *(?:fmt: (?:on|off|skip)|noqa\b.*)$", re.M)
+TO_TOOLS = re.compile(r"^ *# (?:NBVAL_\w+|fmt: (?:on|off|skip))(?:\n|$)| +# (?:fmt: (?:on|off|skip)|noqa\b.*)$", re.M)
 
 
 def readable(source: str) -> str:
