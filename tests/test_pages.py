@@ -9,6 +9,8 @@ from types import SimpleNamespace
 import nbformat
 import numpy as np
 import pytest
+from docutils import nodes
+from docutils.utils import new_document
 from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "book/_ext"))
@@ -39,6 +41,47 @@ def test_a_question_is_searched_by_the_words_that_say_what_it_is_about():
 def test_the_output_of_a_cell_keeps_its_columns():
     output = PYTHON.replace("python", "myst-ansi").format("a  1\nb  2")
     assert ostrl_code.line_by_line(output) == output
+
+
+def test_readers_do_not_see_what_only_tools_read():
+    cell = "# NBVAL_IGNORE_OUTPUT\nx = [  # fmt: skip\n    1,  # one\n]  # noqa: B023\n# fmt: off\ny  # fmt: skipped\n"
+    assert ostrl_code.readable(cell) == "x = [\n    1,  # one\n]\ny  # fmt: skipped\n"
+    assert ostrl_code.readable("y\n# NBVAL_SKIP") == "y\n"
+
+
+def cell_of(source, tag):
+    cell = nodes.container(nb_element="cell_code", classes=["cell", tag], prompt_show="Show the code")
+    cell += nodes.container("", nodes.literal_block(source, source), nb_element="cell_code_source")
+    cell += nodes.container("", nodes.literal_block(source, source), nb_element="cell_code_output")
+    return cell
+
+
+def test_code_below_a_solution_in_words_is_called_the_solution_in_code():
+    doctree = new_document("page")
+    end = nodes.raw("", "</details>", format="html")
+    doctree += [cell_of("a", "tag_hide-cell"), end, cell_of("b", "tag_hide-cell"), cell_of("c", "tag_hide-cell")]
+    doctree += [end.deepcopy(), cell_of("d", "tag_hide-input")]
+    ostrl_code.tidy(None, doctree)
+    cells = [node for node in doctree if "cell" in node["classes"]]
+    assert [cell["prompt_show"] == "Solution in code" for cell in cells] == [False, True, False, False]
+
+
+def test_a_cell_loses_the_words_to_tools_and_an_output_keeps_its_own():
+    doctree = new_document("page")
+    doctree += cell_of("x  # fmt: skip", "tag_hide-input")
+    ostrl_code.tidy(None, doctree)
+    source, output = doctree.findall(nodes.literal_block)
+    assert source.rawsource == source.astext() == "x"  # else nothing highlights it
+    assert output.astext() == "x  # fmt: skip"
+
+
+def test_a_source_file_is_marked_line_by_line_and_its_functions_stay_blocks():
+    block = '<span class="viewcode-block" id="f">\n<a class="viewcode-back" href="x">[docs]</a>\n'
+    source = '<h1>f</h1><div class="highlight"><pre>\n{}def f():\n    <span class="k">pass</span>{}\n</pre></div>'
+    page = ostrl_code.listing(source.format(block, "</span>"))
+    start = '<h1>f</h1><div class="highlight highlight-python"><pre><span class="line">\n</span>'
+    body = '<span class="line" style="--indent:4ch">    <span class="k">pass</span>\n</span>'
+    assert page == start + block + '<span class="line">def f():\n</span>' + body + "</span></pre></div>"
 
 
 def test_a_picture_keeps_its_colors_to_within_2_in_255(tmp_path):

@@ -242,7 +242,7 @@ async function keyboard(context, url) {
   const page = await open(context, url, blank());
   const problems = [];
   await page.keyboard.press('Tab');                          // from here on the focus is a keyboard's
-  for (const [name, sidebar] of [['.theme-switch-button'], ['.copybtn'], ['.primary-toggle', '#pst-primary-sidebar-modal'], ['.secondary-toggle', '#pst-secondary-sidebar-modal']]) {
+  for (const [name, sidebar] of [['.theme-switch-button'], ['.copybtn'], ['.copy-tex'], ['.primary-toggle', '#pst-primary-sidebar-modal'], ['.secondary-toggle', '#pst-secondary-sidebar-modal']]) {
     const button = page.locator(`${name}:visible`).first();
     await button.focus();
     await page.keyboard.press('Enter');
@@ -251,6 +251,7 @@ async function keyboard(context, url) {
       await page.keyboard.press('Escape');
     }
     await page.waitForTimeout(100);
+    if (name === '.copy-tex' && !/^Copied/.test(await page.locator('main [role=status]').innerText())) problems.push('.copy-tex does not say that it copied');
     if (!await button.evaluate(element => element === document.activeElement)) problems.push(`${name} loses the focus when it is pressed`);
   }
   await page.close();

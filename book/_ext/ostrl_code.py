@@ -1,6 +1,7 @@
-"""On a phone code wraps and a printed table shrinks (book.css): a line knows its indentation, a table its width.
+"""Code as readers see it: without words to tools, and folded under words that say what is there.
 
-Each line of code becomes an element of its own; a table keeps its lines, since it would lose its columns.
+On a phone code wraps and a printed table shrinks (book.css): a line knows its indentation, a table its width. Each line
+of code becomes an element of its own; a table keeps its lines, since it would lose its columns.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ import re
 from html import unescape
 from typing import Any
 
+from docutils import nodes
 from sphinx.application import Sphinx
 
 BLOCK = re.compile(
@@ -17,6 +19,26 @@ BLOCK = re.compile(
     re.S,
 )
 OUTPUT = re.compile(r'(<div class="output stream [^"]*"><div class="highlight"><pre)(>.*?)(?=</pre>)', re.S)
+
+TO_TOOLS = re.compile(r"^ *# (?:NBVAL_\w+|fmt: (?:on|off|skip))(?:\n|$)| +# (?:fmt: (?:on|off|skip)|noqa\b.*)$", re.M)
+
+
+def readable(source: str) -> str:
+    """Code without what only nbval and the linters read."""
+    return TO_TOOLS.sub("", source)
+
+
+def tidy(app: Sphinx, doctree: nodes.document) -> None:
+    """Take words to tools out of the cells; a folded cell below a solution in words is the solution in code."""
+    for cell in doctree.findall(nodes.container):
+        if cell.get("nb_element") == "cell_code":
+            before = cell.parent[: cell.parent.index(cell)][-1:]
+            if "tag_hide-cell" in cell["classes"] and before and "</details>" in before[0].astext():
+                cell["prompt_show"] = "Solution in code"
+        if cell.get("nb_element") == "cell_code_source":
+            for block in cell.findall(nodes.literal_block):
+                block.rawsource = readable(block.rawsource)
+                block[:] = [nodes.Text(block.rawsource)]
 
 
 def words(text: str) -> str:
@@ -36,6 +58,22 @@ def line_by_line(body: str) -> str:
     return BLOCK.sub(lambda block: block[1] + "".join(map(line, block[2].split("\n"))) + block[3], body)
 
 
+def listing(body: str) -> str:
+    """The page of a source file, line by line: a function is a block there, which begins and ends around its lines."""
+
+    def each(text: str) -> str:
+        if 'class="viewcode-b' in text:
+            return text + "\n"
+        ends = "</span>" * (text.count("</span>") - text.count("<span"))
+        return line(text.removesuffix(ends)) + ends
+
+    def lines(pre: re.Match[str]) -> str:
+        shown = "".join(map(each, pre[1].split("\n")))
+        return f'<div class="highlight highlight-python"><pre>{shown}</pre>'
+
+    return re.sub(r'<div class="highlight"><pre>(.*?)\n?</pre>', lines, body, flags=re.S)
+
+
 def columns(body: str) -> str:
     """The page with the width of each printed table on it, in characters; sentences without columns may wrap."""
 
@@ -49,10 +87,12 @@ def columns(body: str) -> str:
 
 
 def mark_lines(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: Any) -> None:
-    if context.get("body") and not page.startswith("_modules/"):
-        context["body"] = columns(line_by_line(context["body"]))
+    if context.get("body"):
+        source = page.startswith("_modules/")
+        context["body"] = listing(context["body"]) if source else columns(line_by_line(context["body"]))
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
+    app.connect("doctree-read", tidy)
     app.connect("html-page-context", mark_lines)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -1,20 +1,48 @@
-"""The book as one PDF, on a site that is built after it (``make pdf``, then ``make book``); without it nothing is said.
+"""What the site hands out: all notebooks in one archive, and the book as one PDF where it is built after it.
 
-``:::{printed-book}`` ends its words in a link to the file. The theme's menu of downloads gets the same link, and its
-entry that prints the page at hand says so.
+``{notebooks}`` makes its words a link to the archive. The PDF comes from ``make pdf``, before ``make book``; without it
+nothing is said. ``:::{printed-book}`` ends its words in a link to the file, and the theme's menu of downloads gets the
+same link. There, the entry that prints the page at hand says so, and the page's own notebook is saved, not shown.
 """
 
 from __future__ import annotations
 
+import re
+import zipfile
 from pathlib import Path
 from typing import Any
 
 from docutils import nodes
 from sphinx.application import Sphinx
 from sphinx.config import Config
-from sphinx.util.docutils import SphinxDirective
+from sphinx.util.docutils import SphinxDirective, SphinxRole
 
 PDF = "build/ostrl.pdf"  # what `make pdf` writes
+NOTEBOOKS = "ostrl-notebooks.zip"
+SOURCE = re.compile(r'(<a href="[^"]*_sources/[^"]*\.ipynb") target="_blank"')
+
+
+def up(docname: str) -> str:
+    """The way from a page to the root of the site."""
+    return "../" * docname.count("/")
+
+
+def pack(folder: Path, archive: Path) -> None:
+    """All notebooks of a folder in one file, whose bytes depend on theirs alone."""
+    with zipfile.ZipFile(archive, "w") as packed:
+        for path in sorted(folder.glob("*.ipynb")):
+            entry = zipfile.ZipInfo(f"ostrl-notebooks/{path.name}")  # dated 1980, whatever the day
+            entry.external_attr = 0o644 << 16
+            packed.writestr(entry, path.read_bytes(), zipfile.ZIP_DEFLATED, 9)
+
+
+class Notebooks(SphinxRole):
+    """Words that lead to the archive."""
+
+    def run(self) -> tuple[list[nodes.Node], list[nodes.system_message]]:
+        if self.env.app.builder.name != "html":
+            return [nodes.Text(self.text)], []
+        return [nodes.reference("", self.text, refuri=up(self.env.docname) + NOTEBOOKS, internal=True)], []
 
 
 def size(app: Sphinx) -> str | None:
@@ -33,7 +61,7 @@ class PrintedBook(SphinxDirective):
         if megabytes is None or self.env.app.builder.name != "html":
             return []
         words = self.parse_content_to_nodes()
-        address = "../" * self.env.docname.count("/") + Path(PDF).name
+        address = up(self.env.docname) + Path(PDF).name
         link = nodes.reference("", f"the whole book as PDF ({megabytes})", refuri=address, internal=True)
         words[-1] += [nodes.Text(" "), link, nodes.Text(".")]
         return words
@@ -65,8 +93,22 @@ def offer(app: Sphinx, page: str, template: str, context: dict[str, Any], doctre
             )
 
 
+def hand_out(app: Sphinx, error: Exception | None) -> None:
+    if error or app.builder.name != "html":
+        return
+    out = Path(app.outdir)
+    pack(Path(app.srcdir) / "notebooks", out / NOTEBOOKS)
+    for page in out.rglob("*.html"):
+        text = page.read_text(encoding="utf8")
+        saved = SOURCE.sub(r"\1 download", text)
+        if saved != text:
+            page.write_text(saved, encoding="utf8")
+
+
 def setup(app: Sphinx) -> dict[str, Any]:
+    app.add_role("notebooks", Notebooks())
     app.add_directive("printed-book", PrintedBook)
     app.connect("config-inited", carry)
     app.connect("html-page-context", offer, priority=900)  # after the theme has put its buttons there
+    app.connect("build-finished", hand_out)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

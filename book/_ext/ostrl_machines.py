@@ -14,6 +14,7 @@ from typing import Any
 
 import nbformat
 from docutils import nodes
+from ostrl_code import readable
 from sphinx.application import Sphinx
 
 # Title and description of each page of the build at hand.
@@ -88,7 +89,7 @@ def markdown(path: Path) -> str:
         if cell.cell_type == "markdown":
             parts.append(cell.source)
             continue
-        parts.append(f"```python\n{cell.source}\n```")
+        parts.append(f"```python\n{readable(cell.source)}\n```")
         for output in cell.outputs:
             text = output.get("text") or output.get("data", {}).get("text/plain", "")
             if text.strip():

@@ -1,10 +1,13 @@
 """The command, as a person types it."""
 
+import platform
 import subprocess
 import sys
 
 import pytest
+import torch
 
+import ostrl
 from ostrl import METHODS, cli
 
 LOSSES = '''
@@ -121,3 +124,17 @@ def test_the_installed_command():
     done = subprocess.run([sys.executable, "-m", "ostrl.cli", "ledger", "--help"], capture_output=True, text=True)
     assert done.returncode == 0
     assert "path/to/file.py:function" in done.stdout
+
+
+@pytest.mark.parametrize("gpu", [None, "NVIDIA H200"])
+def test_one_line_says_what_a_report_of_an_error_needs(gpu, capsys, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: gpu is not None)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda: gpu)
+    monkeypatch.setenv("COLUMNS", "40")  # a narrow terminal
+    with pytest.raises(SystemExit) as stop:
+        cli.main(["--version"])
+    assert stop.value.code == 0
+    ours, python, theirs, system, device = capsys.readouterr().out.rstrip("\n").split(", ")  # one line
+    assert (ours, python) == (f"ostrl {ostrl.__version__}", f"Python {platform.python_version()}")
+    assert (theirs, device) == (f"torch {torch.__version__}", gpu or "CPU")
+    assert system.split()[0] == platform.system()

@@ -1,0 +1,33 @@
+"""The number of an equation is the link to it, and its TeX can be copied (book/_static_src/equations.js).
+
+The theme has a link of its own there, a sign that is seen only under the pointer; and beside a heading one that the
+keyboard never reaches, and that screen readers call "#".
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from sphinx.application import Sphinx
+
+NUMBER = re.compile(r'<span class="eqno">([^<]+)<a class="headerlink" href="([^"]*)" title="([^"]*)">[^<]*</a></span>')
+HEADING = re.compile(r'(<a class="headerlink" href="[^"]*") (title="([^"]*)")>')
+
+
+def linked(body: str) -> str:
+    """The page with numbers that lead to their equations, and links beside headings that say what they are."""
+    body = NUMBER.sub(r'<span class="eqno"><a href="\2" title="\3">\1</a></span>', body)
+    return HEADING.sub(r'\1 \2 aria-label="\3">', body)
+
+
+def link_numbers(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: Any) -> None:
+    if context.get("body"):
+        context["body"] = linked(context["body"])
+
+
+def setup(app: Sphinx) -> dict[str, Any]:
+    app.connect("html-page-context", link_numbers)
+    app.add_css_file("equations.css")
+    app.add_js_file("equations.js", loading_method="defer")
+    return {"parallel_read_safe": True, "parallel_write_safe": True}

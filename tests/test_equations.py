@@ -1,0 +1,105 @@
+"""The number of an equation leads to it, and its TeX can be copied: by keyboard, by pointer and by a tap."""
+
+import sys
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import sync_playwright
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(ROOT / "tools"), str(ROOT / "book/_ext")]
+
+import chromium  # noqa: E402
+import ostrl_equations  # noqa: E402
+
+LINK = '<a class="headerlink" href="#equation-eq-a" title="Link to this equation">#</a>'
+NUMBER = f'<span class="eqno">(1.1){LINK}</span>'
+
+
+def test_the_number_is_the_link():
+    link = '<span class="eqno"><a href="#equation-eq-a" title="Link to this equation">(1.1)</a></span>'
+    assert ostrl_equations.linked(NUMBER) == link
+
+
+def test_a_link_beside_a_heading_says_what_it_is():
+    link = '<a class="headerlink" href="#why" title="Link to this heading">#</a>'
+    assert ostrl_equations.linked(link) == link.replace(">#", ' aria-label="Link to this heading">#')
+
+
+ALIGNED = "\\begin{aligned}\nx &amp;= 1, \\\\\ny &amp;&lt; 2\n\\end{aligned}"
+PAGE = f"""<!doctype html><main class="bd-article"><div class="math" id="one">{ostrl_equations.linked(NUMBER)}\\[
+J = \\sum_o P(o)
+\\]</div><div class="math" id="two"><span class="eqno"><a href="#two">(1.2)</a></span>\\[\\begin{{split}}
+{ALIGNED}
+\\end{{split}}\\]</div><div class="math" id="three">\\[x\\]</div></main>
+<link rel="stylesheet" href="equations.css"><script src="equations.js"></script>"""
+
+
+@pytest.fixture(scope="module")
+def browser():
+    if not (path := chromium.find()):
+        pytest.skip("no Chromium")
+    with sync_playwright() as playwright:
+        found = playwright.chromium.launch(executable_path=path, args=chromium.ARGUMENTS)
+        yield found
+        found.close()
+
+
+@pytest.fixture
+def page(browser, tmp_path, request):
+    for name in ("equations.css", "equations.js"):
+        (tmp_path / name).write_bytes((ROOT / "book/_static_src" / name).read_bytes())
+    (tmp_path / "page.html").write_text(PAGE, encoding="utf8")
+    context = browser.new_context(**getattr(request, "param", {}))
+    context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page = context.new_page()
+    page.goto((tmp_path / "page.html").as_uri())
+    yield page
+    context.close()
+
+
+def opacity(button):
+    return button.evaluate("e => getComputedStyle(e).opacity")
+
+
+@pytest.mark.parametrize(
+    ("number", "tex"), [(1, "J = \\sum_o P(o)"), (2, ALIGNED.replace("&amp;", "&").replace("&lt;", "<"))]
+)
+def test_the_keyboard_copies_what_the_author_wrote_and_stays(page, number, tex):
+    button = page.get_by_role("button", name=f"Copy TeX of equation (1.{number})")
+    for _ in range(2 * number):  # the number, then the button
+        page.keyboard.press("Tab")
+    assert button.evaluate("e => e === document.activeElement")
+    assert opacity(button) == "1"
+    page.keyboard.press("Enter")
+    page.wait_for_function("document.querySelector('[role=status]').textContent")
+    assert page.get_by_role("status").inner_text() == f"Copied: TeX of equation (1.{number})"
+    assert button.inner_text() == "Copied"
+    assert button.evaluate("e => e === document.activeElement")
+    assert page.evaluate("navigator.clipboard.readText()") == tex
+
+
+def test_a_copy_that_fails_does_not_say_that_it_worked(page):
+    page.evaluate("() => { navigator.clipboard.writeText = () => Promise.reject(new Error('not allowed')); }")
+    page.locator(".copy-tex").first.press("Enter")
+    page.wait_for_function("document.querySelector('[role=status]').textContent")
+    assert page.get_by_role("status").inner_text().startswith("Not copied")
+
+
+def test_it_is_there_under_the_pointer_and_only_for_numbered_equations(page):
+    assert page.locator(".copy-tex").count() == 2
+    button = page.locator("#one .copy-tex")
+    assert opacity(button) == "0"
+    page.locator("#one").hover()
+    assert opacity(button) == "1"
+
+
+@pytest.mark.parametrize("page", [{"has_touch": True}], indirect=True)
+def test_a_tap_on_an_equation_shows_it_and_a_tap_elsewhere_hides_it(page):
+    # what a tap does to the pointer, :hover, differs from browser to browser: the class is what holds
+    page.locator("#two").tap()
+    assert page.locator(".tapped").evaluate_all("all => all.map(e => e.id)") == ["two"]
+    page.locator("#one").tap()
+    assert page.locator(".tapped").evaluate_all("all => all.map(e => e.id)") == ["one"]
+    page.locator("#three").tap()
+    assert page.locator("#one.tapped").count() == 0
