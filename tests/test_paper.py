@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import sys
@@ -51,6 +52,7 @@ def chapter(path: Path, title: str, name: str, number: int = 0) -> None:
         verdict = nbformat.v4.new_output("execute_result", {"text/plain": f"{number}.1: right."})
         cells += [
             text(f":::{{exercise}}\n:label: ex-{number}-1\n\n**Add.** What is the sum?\n\n:::"),
+            text(f"So much for {{ref}}`ex-{number}-1`."),
             text(f"<details><summary>Solution of {number}.1</summary>\n\nIt is five.\n\n</details>"),
             nbformat.v4.new_code_cell("check(2 + 3)", outputs=[verdict], metadata={"tags": ["hide-cell"]}),
         ]
@@ -112,6 +114,12 @@ def test_numbers_on_paper_are_those_of_the_site(small_book):
     assert on_site["prop-sums"] == "Proposition 1.1"
     assert on_site["ex-2-1"] == "Exercise 2.1"
     assert len(on_site) == 4 * 4 + 2  # two equations, a figure and a claim each; two exercises
+
+
+def test_a_link_to_an_exercise_finds_it(small_book):
+    tex = (small_book / "latex/ostrl.tex").read_text(encoding="utf8")
+    assert set(re.findall(r"\\hyperref\[(exercise:[^]]*)\]", tex)) == {"exercise:ex-1-1", "exercise:ex-2-1"}
+    assert re.findall(r"\\label\{(exercise:[^}]*)\}", tex) == ["exercise:ex-1-1", "exercise:ex-2-1"]
 
 
 def test_what_the_site_folds_is_sorted_for_paper(small_book):

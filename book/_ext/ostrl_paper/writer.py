@@ -71,6 +71,8 @@ class PaperTranslator(LaTeXTranslator):
         self.body.append(
             f"{self.hypertarget_to(node, anchor=True)}\\ostrl{node['kind']}title{{{self.encode(node.astext())}}}"
         )
+        if node["kind"] == "exercise":  # sphinx-exercise's links name their target in a way of their own
+            self.body += [f"\\label{{exercise:{name}}}" for name in node["ids"]]
         raise nodes.SkipNode
 
     def visit_scope(self, node: nodes.Element) -> None:
