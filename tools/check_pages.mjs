@@ -237,6 +237,17 @@ async function turned(context, url) {
   return after < before || !before ? [] : [`${after} of ${before} equations stay broken into lines on a page that is wider now`];
 }
 
+// A face that can't be had (a blocker, a bad line) costs its look, not the mathematics.
+async function faceless(context, url) {
+  const page = await context.newPage();
+  await page.route(/\.woff2/, route => route.abort());
+  await page.goto(url, { waitUntil: 'load' });
+  await settled(page).catch(() => {});                       // a promise of MathJax's that is rejected
+  const { math } = await page.evaluate(look);
+  await page.close();
+  return math.length ? [`without web fonts ${math.length} formulas are not set`] : [];
+}
+
 // What is wrong for whoever presses the buttons of a page by keyboard: each keeps the focus, a sidebar gives it back.
 async function keyboard(context, url) {
   const page = await open(context, url, blank());
@@ -342,7 +353,7 @@ async function main() {
         const chapter = pages(site).find(file => file.startsWith('notebooks/') && Object.values(KINDS).every(part =>
           fs.readFileSync(path.join(site, file), 'utf8').match(new RegExp(`<a class="reference internal" href="[^"]*${part}`))));
         if (chapter) {
-          result.turned = (await turned(context, `${origin}/${chapter}`)).map(p => `${chapter}: ${p}`);
+          result.turned = [...await turned(context, `${origin}/${chapter}`), ...await faceless(context, `${origin}/${chapter}`)].map(p => `${chapter}: ${p}`);
           result.keyboard = (await keyboard(context, `${origin}/${chapter}`)).map(p => `${chapter}: ${p}`);
           const served = await previews(context, `${origin}/${chapter}`, axe, blank());
           const disk = await previews(context, `file://${path.join(site, chapter)}`, null, record);

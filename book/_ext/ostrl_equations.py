@@ -1,7 +1,6 @@
 """The number of an equation is the link to it, and its TeX can be copied (book/_static_src/equations.js).
 
-The theme has a link of its own there, a sign that is seen only under the pointer; and beside a heading one that the
-keyboard never reaches, and that screen readers call "#".
+The theme has a link of its own there, a sign that is seen only under the pointer.
 """
 
 from __future__ import annotations
@@ -12,13 +11,11 @@ from typing import Any
 from sphinx.application import Sphinx
 
 NUMBER = re.compile(r'<span class="eqno">([^<]+)<a class="headerlink" href="([^"]*)" title="([^"]*)">[^<]*</a></span>')
-HEADING = re.compile(r'(<a class="headerlink" href="[^"]*") (title="([^"]*)")>')
 
 
 def linked(body: str) -> str:
-    """The page with numbers that lead to their equations, and links beside headings that say what they are."""
-    body = NUMBER.sub(r'<span class="eqno"><a href="\2" title="\3">\1</a></span>', body)
-    return HEADING.sub(r'\1 \2 aria-label="\3">', body)
+    """The page with numbers that lead to their equations."""
+    return NUMBER.sub(r'<span class="eqno"><a href="\2" title="\3">\1</a></span>', body)
 
 
 def link_numbers(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: Any) -> None:

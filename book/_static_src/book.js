@@ -26,7 +26,8 @@
       return inner && room && inner.getBoundingClientRect().width > room.clientWidth + 1;
     });
     for (const math of wide) math.classList.add('wide');
-    for (const box of innerWidth < 720 ? document.querySelectorAll('main .pst-scrollable-table-container') : []) {
+    const words = 'main .pst-scrollable-table-container, main .text_html:has(td mjx-container)';   // not a table of numbers
+    for (const box of innerWidth < 720 ? document.querySelectorAll(words) : []) {
       const table = box.querySelector('table');
       if (box.scrollWidth > box.clientWidth + 1 && table.tHead) {   // on a phone, rows that don't fit become cards
         label(table);

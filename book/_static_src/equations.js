@@ -33,9 +33,11 @@
     });
     math.append(button);
   }
+  let touch = false;   // not what a click says of itself: older browsers don't
+  document.addEventListener('pointerdown', event => { touch = event.pointerType === 'touch'; });
   document.addEventListener('click', event => {
     const tapped = event.target.closest('main div.math');
     for (const math of document.querySelectorAll('main div.math.tapped')) if (math !== tapped) math.classList.remove('tapped');
-    if (event.pointerType === 'touch') tapped?.classList.add('tapped');
+    if (touch) tapped?.classList.add('tapped');
   });
 })();

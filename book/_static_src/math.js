@@ -17,7 +17,9 @@
     const { font } = MathJax.startup.document.outputJax;
     await Promise.all(CHARACTERS.map(name => font.loadDynamicFile(font.CLASS.dynamicFiles[name])));
     MathJax.startup.document.updateDocument();   // the style sheet with the faces
-    await Promise.all([...document.fonts].filter(face => FACES.includes(face.family)).map(face => face.load()));
+    const needed = [...document.fonts].filter(face => FACES.includes(face.family.replace(/["']/g, '')));
+    const late = new Promise(done => setTimeout(done, 2000));   // formulas don't wait for a face for ever,
+    await Promise.race([Promise.allSettled(needed.map(face => face.load())), late]);   // nor miss one that can't be had
   }
   const inView = math => {
     const { top, bottom } = math.getBoundingClientRect();

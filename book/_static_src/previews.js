@@ -13,7 +13,7 @@
   card.setAttribute('role', 'tooltip');
   card.hidden = true;
   main.append(card);
-  let owner = null, timer = 0;
+  let owner = null, timer = 0, touch = false;   // not what a click says of itself: older browsers don't
 
   const link = event => {
     const found = event.target.closest?.('a.internal[href]');
@@ -31,7 +31,7 @@
   function place() {
     const line = owner.getClientRects()[0], origin = card.offsetParent.getBoundingClientRect();
     const width = document.documentElement.clientWidth, above = line.top - 8, below = innerHeight - line.bottom - 8;
-    card.style.maxHeight = `${Math.max(Math.min(Math.max(above, below), 0.6 * innerHeight), 80)}px`;
+    card.style.maxHeight = `${Math.max(Math.min(Math.max(above, below), 0.5 * innerHeight), 80)}px`;
     const box = card.getBoundingClientRect();
     const left = Math.max(8, Math.min(line.left, width - box.width - 8));
     const top = below >= box.height || below >= above ? line.bottom + 4 : line.top - 4 - box.height;
@@ -75,11 +75,14 @@
   document.addEventListener('focusout', event => { if (event.target === owner) close(); });
   document.addEventListener('click', event => {
     const target = link(event);
-    if (event.pointerType !== 'touch' || !target || target === owner) return target && close();
+    if (!touch || !target || target === owner) return target && close();
     event.preventDefault();
     open(target, '<p class="preview-where">Tap the link again to go there.</p>');
   });
-  document.addEventListener('pointerdown', event => { if (!card.contains(event.target) && !owner?.contains(event.target)) close(); });
+  document.addEventListener('pointerdown', event => {
+    touch = event.pointerType === 'touch';
+    if (!card.contains(event.target) && !owner?.contains(event.target)) close();
+  });
   document.addEventListener('keydown', event => { if (event.key === 'Escape') close(); });
   window.addEventListener('resize', close);
 })();

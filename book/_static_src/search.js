@@ -7,9 +7,9 @@
 
   // The text with its formulas set: a passage is cut at blanks, and a formula has none.
   function set(text) {
-    const nodes = text.split(FORMULA).map((part, i) => i % 2 ? Object.assign(document.createElement('span'), { className: 'math', textContent: part }) : part);
+    const nodes = text.split(FORMULA).map((part, i) => i % 2 ? Object.assign(document.createElement('span'), { className: 'math nohighlight', textContent: part }) : part);
     const formulas = nodes.filter(node => node.nodeType);
-    if (formulas.length) MathJax.startup.promise = MathJax.startup.promise.then(() => MathJax.typesetPromise(formulas));
+    if (formulas.length && window.MathJax?.startup) MathJax.startup.promise = MathJax.startup.promise.then(() => MathJax.typesetPromise(formulas));
     return nodes;
   }
 
