@@ -9,8 +9,8 @@ from sphinx.search.en import SearchEnglish
 
 # A page is found where it has all words of a question, and no page has to say "why does my".
 QUESTION = """
-an aren can could couldn did didn do does doesn don from have how i isn ll m my our re s should shouldn t ve wasn we what
-when where which who why won would wouldn you your
+an aren can could couldn did didn do does doesn don from have how i isn ll m my our re s should shouldn t ve wasn we
+what when where which who why won would wouldn you your
 """
 
 
