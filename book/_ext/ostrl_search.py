@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from sphinx.application import Sphinx
@@ -9,13 +10,13 @@ from sphinx.search.en import SearchEnglish
 
 # A page is found where it has all words of a question, and no page has to say "why does my".
 QUESTION = """
-an aren can could couldn did didn do does doesn don from have how i isn ll m my our re s should shouldn t ve wasn we
-what when where which who why won would wouldn you your
+an aren't can could couldn't did didn't do does doesn't don't from have how i i'll i'm isn't i've my our should
+shouldn't wasn't we we're what what's when where which who why won't would wouldn't you your
 """
 
 
 class SearchQuestions(SearchEnglish):
-    stopwords = SearchEnglish.stopwords | set(QUESTION.split())
+    stopwords = SearchEnglish.stopwords | set(re.findall(r"\w+", QUESTION))
 
 
 def add_script(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: Any) -> None:
