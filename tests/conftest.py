@@ -2,6 +2,7 @@
 
 import matplotlib
 from hypothesis import settings
+from in_browser import browser as browser  # a fixture
 
 matplotlib.use("agg")
 settings.register_profile("ostrl", derandomize=True, deadline=None, database=None)

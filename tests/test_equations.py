@@ -4,12 +4,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import sync_playwright
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(ROOT / "tools"), str(ROOT / "book/_ext")]
+sys.path.insert(0, str(ROOT / "book/_ext"))
 
-import chromium  # noqa: E402
 import ostrl_equations  # noqa: E402
 
 LINK = '<a class="headerlink" href="#equation-eq-a" title="Link to this equation">#</a>'
@@ -28,16 +26,6 @@ J = \\sum_o P(o)
 {ALIGNED}
 \\end{{split}}\\]</div><div class="math" id="three">\\[x\\]</div></main>
 <link rel="stylesheet" href="equations.css"><script src="equations.js"></script>"""
-
-
-@pytest.fixture(scope="module")
-def browser():
-    if not (path := chromium.find()):
-        pytest.skip("no Chromium")
-    with sync_playwright() as playwright:
-        found = playwright.chromium.launch(executable_path=path, args=chromium.ARGUMENTS)
-        yield found
-        found.close()
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@
 // uncaught errors, content wider than the window, mathematics that did not render, what axe-core finds, and how much the
 // page loads. Of the three pages that load most: how long they take to answer, and what holds them up after that. On one
 // chapter the buttons are pressed by keyboard, the previews of links are opened by keyboard, by pointer and by a tap,
-// served and from a folder on disk, and the window is made wider. Judging the record is the work of tools/gate_pages.py.
+// served and from a folder on disk, the window is made wider, and web fonts are refused. Judging the record is the work of tools/gate_pages.py.
 // --shots keeps a picture of every page for people to look at.
 //
 // Chromium is $CHROMIUM or the first of chromium, chromium-browser, google-chrome on PATH. Without it nothing is
@@ -87,6 +87,9 @@ async function settled(page) {
     await new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)));
   });
 }
+
+// Whether something that is waited for comes.
+const comes = promise => promise.then(() => true, () => false);
 
 // What can only be seen in the page itself.
 function look() {
@@ -171,8 +174,8 @@ const KINDS = { equation: '#equation-eq-', citation: 'bibliography.html#', term:
 async function previews(context, url, axe, record) {
   const page = await open(context, url, record);
   const problems = [], card = page.locator('#preview'), article = page.locator('main article');
-  const gone = () => card.waitFor({ state: 'hidden', timeout: 5_000 }).then(() => true, () => false);
-  const shown = () => card.waitFor({ state: 'visible', timeout: 5_000 }).then(() => true, () => false);
+  const gone = () => comes(card.waitFor({ state: 'hidden', timeout: 5_000 }));
+  const shown = () => comes(card.waitFor({ state: 'visible', timeout: 5_000 }));
   await page.keyboard.press('Tab');                          // from here on the focus is a keyboard's
   for (const [kind, part] of Object.entries(KINDS)) {
     const link = article.locator(`a.internal[href*="${part}"]`).first();
@@ -213,12 +216,12 @@ async function tapped(browser, url) {
   const page = await open(context, url, blank()), card = page.locator('#preview'), problems = [];
   const link = page.locator(`main article a.internal[href*="${KINDS.term}"]`).first();
   await link.tap();
-  if (!await card.waitFor({ state: 'visible', timeout: 5_000 }).then(() => true, () => false)) problems.push('a tap shows no preview');
+  if (!await comes(card.waitFor({ state: 'visible', timeout: 5_000 }))) problems.push('a tap shows no preview');
   if (page.url() !== url) problems.push('the first tap leaves the page');
   else {
     await link.tap();
     const there = page.waitForURL(`**/${KINDS.term.split('#')[0]}*`, { timeout: 5_000 });
-    if (!await there.then(() => true, () => false)) problems.push('a second tap does not follow the link');
+    if (!await comes(there)) problems.push('a second tap does not follow the link');
   }
   await context.close();
   return problems;
@@ -258,7 +261,7 @@ async function keyboard(context, url) {
     await button.focus();
     await page.keyboard.press('Enter');
     if (sidebar) {
-      if (!await page.locator(`${sidebar}[open]`).waitFor({ timeout: 5_000 }).then(() => true, () => false)) problems.push(`${name} opens nothing`);
+      if (!await comes(page.locator(`${sidebar}[open]`).waitFor({ timeout: 5_000 }))) problems.push(`${name} opens nothing`);
       await page.keyboard.press('Escape');
     }
     await page.waitForTimeout(100);

@@ -1,17 +1,13 @@
 """Live figures in a real browser: a page with nothing on it but a figure's own output and book/_static_src/live.js."""
 
 import json
-import os
-import sys
 from pathlib import Path
 
 import pytest
+from in_browser import missing
 
 pytest.register_assert_rewrite("private_lab")
 ROOT = Path(__file__).parents[2]
-sys.path.insert(0, str(ROOT / "tools"))
-
-import chromium  # noqa: E402
 
 # The colors of the book's theme, which the figures take from the page that they stand on.
 THEME = """
@@ -23,33 +19,10 @@ main { max-width: 720px; margin: auto; }
 """
 
 
-def missing(what):
-    """Nothing is checked without a browser; where everything must be checked, that is an error."""
-    message = f"*** LIVE FIGURES NOT TESTED: {what} ***"
-    if os.environ.get("CI") == "true":
-        pytest.fail(message, pytrace=False)
-    pytest.skip(message)
-
-
 @pytest.fixture(autouse=True)
 def widgets_are_shown(monkeypatch):
     """As for a reader: where notebooks are run to be stored, BOOK_BUILD leaves the widgets out."""
     monkeypatch.delenv("BOOK_BUILD", raising=False)
-
-
-@pytest.fixture(scope="module")  # not longer: Playwright's event loop would be in the way of other modules' own
-def browser():
-    try:
-        from playwright.sync_api import sync_playwright
-    except ImportError:
-        missing('no playwright; install it with pip install "ostrl[test]"')
-    path = chromium.find()
-    if not path:
-        missing("no Chromium found; install it (Debian: apt-get install chromium) or set $CHROMIUM")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=chromium.ARGUMENTS)
-        yield browser
-        browser.close()
 
 
 def drag(page, handle, dx, dy, steps):
