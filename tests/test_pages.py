@@ -32,6 +32,18 @@ def test_each_line_of_code_knows_its_indentation():
     )
 
 
+def test_only_what_would_fill_a_phone_is_broken_and_not_inside_a_name():
+    def broken(code):
+        return ostrl_code.words(ostrl_code.line(code).replace("<wbr>", "|")).rstrip("\n")
+
+    assert broken("y = f(x, a.b[c])") == "y = f(x, a.b[c])"
+    long = '<span class="n">grad</span><span class="p">(</span><span class="n">log_prob</span>.sum(), &quot;x&quot;)'
+    assert broken(long) == 'grad(|log_prob|.sum(), "x")'
+    assert broken("zeros((), shape=[0.25,0.125,0.0625],)") == "zeros((), shape=|[|0.25,|0.125,|0.0625],)"
+    text = 'x = "&lt;" + abcdefghijklmnopqrstuvwxyz'
+    assert ostrl_code.line(text) == f'<span class="line">{text}\n</span>'
+
+
 def test_a_question_is_searched_by_the_words_that_say_what_it_is_about():
     language = ostrl_search.SearchQuestions({})
     question = language.split("Why doesn't my loss go down?")

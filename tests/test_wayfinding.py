@@ -6,13 +6,15 @@ import json
 import re
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from bs4 import BeautifulSoup
 from docutils import nodes
 from docutils.core import publish_doctree
 from pybtex.database import parse_file
-from sphinx.addnodes import pending_xref
+from sphinx.addnodes import glossary, pending_xref
+from sphinx.util.docutils import new_document
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT / "tools"), str(ROOT / "book/_ext")]
@@ -74,6 +76,18 @@ def test_every_exception_is_a_term_of_the_glossary() -> None:
     entries = re.findall(r"\n\n([^\s:].*)\n", "\n" + page.split(":::{glossary}")[1])
     assert entries == sorted(entries, key=str.lower)
     assert len(entries) > 60
+
+
+def test_the_glossary_begins_with_its_letters() -> None:
+    page = new_document("glossary")
+    words = glossary()
+    for term in ("advantage", "answer", "GRPO", "ω"):
+        words += nodes.term("", term, ids=[f"term-{term}"])
+    page += words
+    page.settings.env = SimpleNamespace(docname="book/glossary")
+    ostrl_terms.Letters(page).run()
+    links = re.findall('<a href="#term-(.*?)">(.)</a>', page[0].astext())
+    assert links == [("advantage", "A"), ("GRPO", "G"), ("ω", "Ω")]
 
 
 # ----------------------------------------------------------------------------------------------------------- previews

@@ -1,7 +1,8 @@
 """Code as readers see it: without words to tools, and folded under words that say what is there.
 
-On a phone code wraps and a printed table shrinks (book.css): a line knows its indentation, a table its width. Each line
-of code becomes an element of its own; a table keeps its lines, since it would lose its columns.
+On a phone code wraps and a printed table shrinks (book.css): a line knows its indentation and where it may be broken, a
+table its width. Each line of code becomes an element of its own; a table keeps its lines, since it would lose its
+columns.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ BLOCK = re.compile(
 )
 OUTPUT = re.compile(r'(<div class="output stream [^"]*"><div class="highlight"><pre)(>.*?)(?=</pre>)', re.S)
 
+RUN = re.compile(r"\S{20,}")
+PLACE = re.compile(r"(?<=[(\[{,=])(?![)\]},=]|$)|(?=\.[A-Za-z_])")
 TO_TOOLS = re.compile(r"^ *# (?:NBVAL_\w+|fmt: (?:on|off|skip))(?:\n|$)| +# (?:fmt: (?:on|off|skip)|noqa\b.*)$", re.M)
 
 
@@ -45,12 +48,26 @@ def words(text: str) -> str:
     return unescape(re.sub("<[^>]+>", "", text))
 
 
+def breakable(text: str, shown: str) -> str:
+    """The line with a place to break it in what has no blanks and would fill a phone: at brackets, commas and dots."""
+    runs = [run.span() for run in RUN.finditer(shown)]
+    places = {place.start() for start, end in runs for place in PLACE.finditer(shown, start + 1, end)}
+    position, parts = 0, []
+    for part in re.findall(r"<[^>]+>|&[#\w]+;|.", text):
+        if not part.startswith("<"):
+            if position in places:
+                parts.append("<wbr>")
+            position += 1
+        parts.append(part)
+    return "".join(parts)
+
+
 def line(text: str) -> str:
     """A line of highlighted code in its element; Pygments closes what it opens before a line ends."""
     shown = words(text)
     indent = len(shown) - len(shown.lstrip(" "))
     style = f' style="--indent:{indent}ch"' if indent else ""
-    return f'<span class="line"{style}>{text}\n</span>'
+    return f'<span class="line"{style}>{breakable(text, shown)}\n</span>'
 
 
 def line_by_line(body: str) -> str:

@@ -12,7 +12,7 @@ import re
 from typing import Any
 
 from docutils import nodes
-from sphinx.addnodes import pending_xref
+from sphinx.addnodes import glossary, pending_xref
 from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
 from sphinx.transforms.post_transforms import SphinxPostTransform
@@ -145,12 +145,31 @@ class LinkTerms(SphinxPostTransform):
             link_terms(self.document, self.env.ostrl_terms)
 
 
+class Letters(SphinxPostTransform):
+    """The glossary begins with its letters: each leads to the first word that begins with it."""
+
+    default_priority = 400
+    formats = ("html",)
+
+    def run(self, **kwargs: Any) -> None:
+        if self.env.docname != "book/glossary":
+            return
+        words = next(self.document.findall(glossary))
+        first: dict[str, str] = {}
+        for term in words.findall(nodes.term):
+            first.setdefault(term.astext()[0].upper(), term["ids"][0])
+        links = " ".join(f'<a href="#{place}">{letter}</a>' for letter, place in first.items())
+        line = nodes.raw("", f'<p class="letters">{links}</p>', format="html")  # plain links: they open no preview
+        words.parent.insert(words.parent.index(words), line)
+
+
 def load_terms(app: Sphinx, env: BuildEnvironment) -> None:
     env.ostrl_terms = synonyms(env.get_doctree("book/glossary"))
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
     app.add_post_transform(LinkTerms)
+    app.add_post_transform(Letters)
     app.connect("env-updated", load_terms)  # every page has been read, the glossary too
     app.add_css_file("terms.css")
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -62,6 +62,12 @@
     return found;
   };
 
+  // Most pages that have all the words count the same: chapters in their order, then other pages, then the reference.
+  Scorer.score = ([name, , , , score]) => {
+    const chapter = name.match(/^notebooks\/(\d*)/);
+    return score + (chapter ? 2 - chapter[1] / 100 : name.startsWith('book/api/') ? -2 : 0);
+  };
+
   // How many were found is said to whoever doesn't see it.
   document.addEventListener('DOMContentLoaded', () => Search.status?.setAttribute?.('role', 'status'));
 })();
