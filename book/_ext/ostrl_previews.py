@@ -46,7 +46,7 @@ def heading(tag: Tag) -> str:
 def plain(tag: Tag) -> Tag:
     """A copy without ids, links and buttons: it is shown, not used."""
     tag = copy.copy(tag)
-    for extra in tag.select(".headerlink, .in-code, script"):
+    for extra in tag.select(".headerlink, .in-code, .enlarge, script"):
         extra.decompose()
     for link in tag.select("a"):
         link.unwrap()
