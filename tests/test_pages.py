@@ -39,7 +39,7 @@ def test_only_what_would_fill_a_phone_is_broken_and_not_inside_a_name():
     assert broken("y = f(x, a.b[c])") == "y = f(x, a.b[c])"
     long = '<span class="n">grad</span><span class="p">(</span><span class="n">log_prob</span>.sum(), &quot;x&quot;)'
     assert broken(long) == 'grad(|log_prob|.sum(), "x")'
-    assert broken("zeros((), shape=[0.25,0.125,0.0625],)") == "zeros((), shape=|[|0.25,|0.125,|0.0625],)"
+    assert broken("zeros((), shape=[0.25,0.125,0.0625],)") == "zeros((), shape=[|0.25,|0.125,|0.0625],)"
     text = 'x = "&lt;" + abcdefghijklmnopqrstuvwxyz'
     assert ostrl_code.line(text) == f'<span class="line">{text}\n</span>'
 

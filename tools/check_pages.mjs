@@ -110,7 +110,7 @@ function look() {
   const broken = [...document.querySelectorAll('mjx-merror')].map(m => (m.getAttribute('data-mjx-error') ?? m.textContent).slice(0, 120));
   const images = [...document.querySelectorAll('main img')].filter(i => i.complete && !i.naturalWidth).map(i => i.getAttribute('src'));
   const code = '.highlight-python pre, .highlight-default pre, .highlight-bash pre';
-  for (const block of innerWidth < 720 ? document.querySelectorAll(code) : []) {
+  for (const block of document.querySelectorAll(code)) {
     if (block.scrollWidth > block.clientWidth + 1) wide.push(`code that scrolls sideways: ${block.textContent.trim().slice(0, 60)}`);
   }
   for (const math of document.querySelectorAll('main mjx-container[display="true"]')) {

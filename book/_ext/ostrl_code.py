@@ -1,7 +1,7 @@
 """Code as readers see it: without words to tools, and folded under words that say what is there.
 
-On a phone code wraps and a printed table shrinks (book.css): a line knows its indentation and where it may be broken, a
-table its width. Each line of code becomes an element of its own; a table keeps its lines, since it would lose its
+Code wraps, and on a phone a printed table shrinks (book.css): a line knows its indentation and where it may be broken,
+a table its width. Each line of code becomes an element of its own; a table keeps its lines, since it would lose its
 columns.
 """
 
@@ -22,7 +22,7 @@ BLOCK = re.compile(
 OUTPUT = re.compile(r'(<div class="output stream [^"]*"><div class="highlight"><pre)(>.*?)(?=</pre>)', re.S)
 
 RUN = re.compile(r"\S{20,}")
-PLACE = re.compile(r"(?<=[(\[{,=])(?![)\]},=]|$)|(?=\.[A-Za-z_])")
+PLACE = re.compile(r"(?<=[(\[{,])(?![)\]},]|$)|(?=\.[A-Za-z_])")
 TO_TOOLS = re.compile(r"^ *# (?:NBVAL_\w+|fmt: (?:on|off|skip))(?:\n|$)| +# (?:fmt: (?:on|off|skip)|noqa\b.*)$", re.M)
 
 

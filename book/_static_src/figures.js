@@ -25,6 +25,6 @@
       room.scrollTo(0, 0);
     };
     button.addEventListener('click', open);
-    image?.addEventListener('click', () => { if (button.checkVisibility()) open(); });
+    image?.addEventListener('click', () => { if (button.offsetParent) open(); });
   }
 })();
