@@ -89,7 +89,7 @@ function render({ model, el }) {
   const halt = () => { stop?.(); stop = null; learn.textContent = FOLLOW; };
   const freeze = button('Freeze the model here', () => change({ start: model.get('probs') }));
   const back = button('Start again', () => change({ probs: home, demonstrators: given }));
-  const heading = newId();
+  const heading = newId(), others = h('span', null, ' or the demonstrators (square)');
   figure(el, 'The three answers that make a method',
     h('div', { class: 'ol-row', role: 'group', 'aria-labelledby': heading }, h('span', { class: 'ol-label', id: heading }, 'Begin with'), ...presets),
     h('div', { class: 'ol-fields' }, who.node, how.node, what.node),
@@ -97,7 +97,7 @@ function render({ model, el }) {
       h('div', { class: 'ol-side' }, triangle.svg, h('div', { class: 'ol-row ol-center' }, learn, back, freeze),
         h('div', { class: 'ol-fields' }, group.node, ...Object.values(parameter).map(x => x.node))),
       h('div', { class: 'ol-side' }, h('div', null, title, written), said.node, facts, numbers.node)),
-    h('p', { class: 'ol-note' }, 'Drag the policy (round) and the demonstrators (square), or move them with the arrow keys, finer with Shift. The colored arrow is the mean of the estimate, over every group there is; ',
+    h('p', { class: 'ol-note' }, 'Drag the policy (round)', others, ', or move it with the arrow keys, finer with Shift. The colored arrow is the mean of the estimate, over every group there is; ',
       'the broad gray one is ∇', i('J'), '. Both show how the probabilities move when the logits follow. One prompt, ', i('B'), ' = 1: kept in the batch and kept prompt by prompt are the same number here.'));
 
   let key = '', field = null;
@@ -129,6 +129,7 @@ function render({ model, el }) {
     shown.set(state.demonstrators, policyText(model.get('answers'), state.demonstrators));
     set(begun, { cx: x, cy: y, visibility: frozen ? 'visible' : 'hidden' });
     freeze.hidden = !frozen;
+    others.hidden = !asked;
     numbers.rows[2].hidden = !asked;
     state.rewards.forEach((r, a) => { grades[a].set(r); shares[a].set(state.demonstrators[a], 3); });
   }
