@@ -56,6 +56,13 @@ def own(function: Callable[..., Any], *, name: str = "", label: Labeler = labeli
         ValueError: if it asks for something that a batch does not have. When it is called: if it returns neither
             weights nor a scalar, weights that carry a graph, or a scalar that does not depend on the
             log-probabilities.
+
+    >>> import ostrl
+    >>> def centered(log_prob, rewards):
+    ...     return -((rewards - rewards.mean(1, keepdim=True)) * log_prob).mean()
+    >>> row = ostrl.exact.ledger(own(centered))[0]
+    >>> row.same_as, round(row.median("scale"), 4)  # the gradient of J, three quarters as long
+    ('dr_grpo', 0.75)
     """
     checks.instance("label", label, Labeler)
     if not callable(function):

@@ -39,6 +39,12 @@ def surrogate_loss(
         TypeError: for arguments that are not floating-point tensors, or mixed dtypes.
         ValueError: for shapes that do not fit, weights or (unmasked) log-probabilities that are not finite, or a Z
             that is not positive.
+
+    >>> logits = torch.tensor([0.6, 0.3, 0.1]).log().requires_grad_()
+    >>> log_prob = torch.log_softmax(logits, 0)[torch.tensor([[0, 1, 0, 0]])]  # of four answers to one prompt
+    >>> surrogate_loss(log_prob, torch.tensor([[0.0, 1.0, 0.0, 0.0]]), 4).backward()
+    >>> -logits.grad  # up for what was right, down for the others
+    tensor([-0.1500,  0.1750, -0.0250])
     """
     checks.floating("log_prob", log_prob)
     checks.floating("weight", weight)

@@ -70,6 +70,9 @@ def leave_one_out(rewards: Float[Tensor, "B G"]) -> Float[Tensor, "B G"]:
 
     Raises:
         ValueError: for a group of one, besides what every weighting raises.
+
+    >>> leave_one_out(torch.tensor([[1.0, 0.0, 0.0, 1.0]]))
+    tensor([[ 0.6667, -0.6667, -0.6667,  0.6667]])
     """
     checks.group("rewards", checks.rewards(rewards))
     size = rewards.shape[1]

@@ -40,6 +40,11 @@ def test_only_what_would_fill_a_phone_is_broken_and_not_inside_a_name():
     long = '<span class="n">grad</span><span class="p">(</span><span class="n">log_prob</span>.sum(), &quot;x&quot;)'
     assert broken(long) == 'grad(|log_prob|.sum(), "x")'
     assert broken("zeros((), shape=[0.25,0.125,0.0625],)") == "zeros((), shape=[|0.25,|0.125,|0.0625],)"
+    arguments = '<span class="s2">&quot;oa,oaj,oak-&gt;jk&quot;</span>,<span class="mf">1e-12</span>'
+    equation = f'<span class="n">einsum</span>({arguments})'
+    whole = equation.replace('"s2"', '"s2 whole"').replace('"mf"', '"mf whole"')
+    marked = whole.replace("(<span", "(<wbr><span", 1).replace(",<span", ",<wbr><span")
+    assert ostrl_code.line(equation) == f'<span class="line">{marked}\n</span>'
     text = 'x = "&lt;" + abcdefghijklmnopqrstuvwxyz'
     assert ostrl_code.line(text) == f'<span class="line">{text}\n</span>'
 

@@ -81,13 +81,14 @@ def test_every_exception_is_a_term_of_the_glossary() -> None:
 def test_the_glossary_begins_with_its_letters() -> None:
     page = new_document("glossary")
     words = glossary()
-    for term in ("advantage", "answer", "GRPO", "ω"):
-        words += nodes.term("", term, ids=[f"term-{term}"])
+    for entry in (["advantage"], ["answer"], ["GRPO", "RLOO"], ["ω"], ["return"]):
+        terms = [nodes.term("", term, ids=[f"term-{term}"]) for term in entry]
+        words += nodes.definition_list_item("", *terms, nodes.definition())
     page += words
     page.settings.env = SimpleNamespace(docname="book/glossary")
     ostrl_terms.Letters(page).run()
     links = re.findall('<a href="#term-(.*?)">(.)</a>', page[0].astext())
-    assert links == [("advantage", "A"), ("GRPO", "G"), ("ω", "Ω")]
+    assert links == [("advantage", "A"), ("GRPO", "G"), ("ω", "Ω"), ("return", "R")]
 
 
 # ----------------------------------------------------------------------------------------------------------- previews

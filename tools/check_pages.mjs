@@ -344,6 +344,9 @@ async function main() {
           const passage = page.locator('#search-results p.context:has(a)').first();
           result.passage = await passage.innerText({ timeout: 15_000 }).catch(() => '');
           await page.close();
+          const slip = await open(context, `${origin}/search.html?q=gradiant`, blank());   // and knows what was meant
+          result.meant = await slip.locator('#search-results .suggestion a').innerText({ timeout: 15_000 }).catch(() => '');
+          await slip.close();
         }
         if (fs.existsSync(path.join(site, '404.html'))) {      // an unknown address, deep down, is answered with a whole page
           const lost = result.lost = blank(), page = await open(context, `${origin}/no/such/page.html`, lost);

@@ -23,6 +23,7 @@ OUTPUT = re.compile(r'(<div class="output stream [^"]*"><div class="highlight"><
 
 RUN = re.compile(r"\S{20,}")
 PLACE = re.compile(r"(?<=[(\[{,])(?![)\]},]|$)|(?=\.[A-Za-z_])")
+WHOLE = re.compile(r'<span class="(s[12]|m\w)">([^<\s]{2,40})</span>')
 TO_TOOLS = re.compile(r"^ *# (?:NBVAL_\w+|fmt: (?:on|off|skip))(?:\n|$)| +# (?:fmt: (?:on|off|skip)|noqa\b.*)$", re.M)
 
 
@@ -49,14 +50,20 @@ def words(text: str) -> str:
 
 
 def breakable(text: str, shown: str) -> str:
-    """The line with a place to break it in what has no blanks and would fill a phone: at brackets, commas and dots."""
+    """The line with a place to break it in what has no blanks and would fill a phone: at brackets, commas and dots.
+
+    Not in strings; a number, and a string without blanks, is kept whole.
+    """
     runs = [run.span() for run in RUN.finditer(shown)]
     places = {place.start() for start, end in runs for place in PLACE.finditer(shown, start + 1, end)}
-    position, parts = 0, []
-    for part in re.findall(r"<[^>]+>|&[#\w]+;|.", text):
-        if not part.startswith("<"):
-            if position in places:
-                parts.append("<wbr>")
+    position, quoted, parts = 0, False, []
+    for part in re.findall(r"<[^>]+>|&[#\w]+;|.", WHOLE.sub(r'<span class="\1 whole">\2</span>', text)):
+        if position in places and not quoted:
+            parts.append("<wbr>")
+            places.discard(position)
+        if part.startswith("<"):
+            quoted = part.startswith('<span class="s')
+        else:
             position += 1
         parts.append(part)
     return "".join(parts)

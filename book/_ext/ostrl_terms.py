@@ -156,7 +156,8 @@ class Letters(SphinxPostTransform):
             return
         words = next(self.document.findall(glossary))
         first: dict[str, str] = {}
-        for term in words.findall(nodes.term):
+        for entry in words.findall(nodes.definition_list_item):
+            term = next(entry.findall(nodes.term))  # the others of its names may begin with any letter
             first.setdefault(term.astext()[0].upper(), term["ids"][0])
         links = " ".join(f'<a href="#{place}">{letter}</a>' for letter, place in first.items())
         line = nodes.raw("", f'<p class="letters">{links}</p>', format="html")  # plain links: they open no preview

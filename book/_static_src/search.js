@@ -1,5 +1,6 @@
-// What a found page says about the words: up to three passages, each with a link to the section it stands in. The search
-// itself is Sphinx's; its own summary is cut from the first text of a page, which is the theme's menus and its contents.
+// What a found page says about the words: up to three passages, each with a link to the section it stands in; what comes
+// first; and what was meant by a slip. The search itself is Sphinx's; its own summary is cut from the first text of a page,
+// which is the theme's menus and its contents.
 (() => {
   const PASSAGES = 3, AROUND = 110;
   const FORMULA = /(\\\(.*?\\\))/;
@@ -62,10 +63,56 @@
     return found;
   };
 
-  // Most pages that have all the words count the same: chapters in their order, then other pages, then the reference.
-  Scorer.score = ([name, , , , score]) => {
+  // Most pages that have all the words count the same: chapters in their order, then other pages, then the reference. A
+  // function comes first only if it is called what is asked for, or has all of several words in its name.
+  const asked = (new URLSearchParams(location.search).get('q') ?? '').toLowerCase().trim(), words = asked.split(/[\s.]+/);
+  Scorer.score = ([name, title, anchor, descr, score]) => {
     const chapter = name.match(/^notebooks\/(\d*)/);
-    return score + (chapter ? 2 - chapter[1] / 100 : name.startsWith('book/api/') ? -2 : 0);
+    if (chapter) return score + 2 - (chapter[1] || 20) / 100;
+    if (!name.startsWith('book/api/')) return score;
+    const parts = title.toLowerCase().split('.');
+    if (descr?.includes('attribute')) return score - 20;
+    if (parts.at(-1) === asked || title.toLowerCase() === asked) return score + 2;
+    const all = words.length > 1 && words.every(word => parts.some(part => part.split('_').includes(word)));
+    return score + (all ? 10 : -8);
+  };
+
+  // How many letters have to be added, left out or changed to make one word of another.
+  function distance(a, b) {
+    let row = Array.from({ length: b.length + 1 }, (_, j) => j);
+    for (let i = 1; i <= a.length; i++) {
+      const above = row;
+      row = [i];
+      for (let j = 1; j <= b.length; j++) row.push(Math.min(above[j] + 1, row[j - 1] + 1, above[j - 1] + (a[i - 1] !== b[j - 1])));
+    }
+    return row.at(-1);
+  }
+
+  // A word that no page has may be a slip: the nearest word of a heading or a term is asked back.
+  function suggestion(query) {
+    const { terms, titleterms, alltitles, indexentries } = Search._index, stemmer = new Stemmer();
+    const said = [...Object.keys(alltitles), ...Object.keys(indexentries)].join(' ');   // headings; terms and functions
+    const known = [...new Set(said.toLowerCase().match(/\p{L}{4,}/gu))];
+    const better = query.replace(/\p{L}{4,}/gu, word => {
+      const stem = stemmer.stemWord(word.toLowerCase());
+      if (terms[stem] !== undefined || titleterms[stem] !== undefined) return word;
+      const [nearest, off] = known.map(other => [other, distance(word.toLowerCase(), other)]).reduce((one, other) => (other[1] < one[1] ? other : one), ['', Infinity]);
+      return off <= (word.length > 6 ? 2 : 1) ? nearest : word;
+    });
+    return better === query ? null : better;
+  }
+
+  const query = Search.query;
+  Search.query = words => {
+    query(words);
+    const better = suggestion(words);
+    if (!better) return;
+    const line = document.createElement('p'), link = document.createElement('a');
+    line.className = 'suggestion';
+    link.href = `?q=${encodeURIComponent(better)}`;
+    link.textContent = better;
+    line.append('Did you mean ', link, '?');
+    Search.output.before(line);
   };
 
   // How many were found is said to whoever doesn't see it.

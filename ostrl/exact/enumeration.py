@@ -57,6 +57,14 @@ def moments(
         TypeError: if policy and task differ in dtype.
         ValueError: if there are more than five million states (their number is given), if policy and task do not
             fit, or if the method's weights are not finite.
+
+    >>> import ostrl
+    >>> policy = ostrl.CategoricalPolicy(torch.tensor([[0.6, 0.3, 0.1]]).log())
+    >>> task = ostrl.TableTask(torch.tensor([[0.0, 1.0, 0.0]]))
+    >>> moments(ostrl.METHODS["rloo"], policy, task, group_size=4).mean  # the exact gradient
+    tensor([-0.1800,  0.2100, -0.0300])
+    >>> moments(ostrl.METHODS["grpo"], policy, task, group_size=4).mean  # its direction, and longer
+    tensor([-0.2548,  0.2972, -0.0425])
     """
     checks.instance("method", method, Method, "; for example METHODS['rloo']")
     checks.instance("task", task, TableTask)

@@ -35,6 +35,12 @@ def gradient(policy: TablePolicy, task: TableTask) -> Float[Tensor, "P"]:
     It is the policy gradient ``eq-policy-gradient``, without a sample.
 
     Raises as :func:`value`, and a ``ValueError`` if no parameter requires grad.
+
+    >>> import ostrl
+    >>> policy = ostrl.CategoricalPolicy(torch.tensor([[0.6, 0.3, 0.1]]).log())
+    >>> task = ostrl.TableTask(torch.tensor([[0.0, 1.0, 0.0]]))
+    >>> gradient(policy, task)
+    tensor([-0.1800,  0.2100, -0.0300])
     """
     probs = _probs(policy, task)
     with torch.enable_grad():
