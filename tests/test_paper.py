@@ -22,6 +22,7 @@ sys.path[:0] = [str(ROOT / "tools"), str(ROOT / "book/_ext")]
 import check_pdf  # noqa: E402
 import configure  # noqa: E402
 import typeset  # noqa: E402
+from ostrl_paper import left_out  # noqa: E402
 from ostrl_paper.tables import fit, printed, stacked  # noqa: E402
 from ostrl_paper.tree import caption_of  # noqa: E402
 from ostrl_paper.writer import one_below_the_other  # noqa: E402
@@ -329,3 +330,12 @@ def test_an_error_of_latex_is_shown(tmp_path, capsys):
     assert r"\nonsense" in capsys.readouterr().err
     assert shutil.which("xelatex")
     assert not (tmp_path / "out.pdf").exists()
+
+
+def test_what_folded_code_defines_and_printed_code_uses_is_named():
+    folded = "def plain(r):\n    inner = r\n    return inner\n\nfig, ax = draw()\nstart = 1"
+    after = ["plain(2)\nax = 3\nprint(ax, inner)", "[start for start in range(3)]"]
+    assert left_out.missed(folded, [], after) == ["plain"]
+    assert left_out.missed(folded, ["def plain(): ..."], after) == []  # the printed one
+    assert left_out.missed(folded, ["plain(1)"], ["print(start)"]) == ["start"]  # not what is used before
+    assert left_out.remark(["plain", "start"]).astext().endswith("leaves out: plain, start.")

@@ -344,7 +344,7 @@ async function main() {
           const passage = page.locator('#search-results p.context:has(a)').first();
           result.passage = await passage.innerText({ timeout: 15_000 }).catch(() => '');
           await page.close();
-          const slip = await open(context, `${origin}/search.html?q=gradiant`, blank());   // and knows what was meant
+          const slip = await open(context, `${origin}/search.html?q=gradinet`, blank());   // and knows what was meant
           result.meant = await slip.locator('#search-results .suggestion a').innerText({ timeout: 15_000 }).catch(() => '');
           await slip.close();
         }

@@ -68,7 +68,7 @@ def judge(report: dict[str, Any]) -> list[str]:
     if "search" in report and not report["search"]:
         lines.append("the search of the built site finds nothing for gradient")
     if report.get("meant", "gradient") != "gradient":
-        lines.append(f"the search of the built site takes gradiant for {report['meant'] or 'nothing'}, not gradient")
+        lines.append(f"the search of the built site takes gradinet for {report['meant'] or 'nothing'}, not gradient")
     if report.get("search") and "gradient" not in report.get("passage", "").lower():
         lines.append("the search of the built site shows no passage that says gradient, with its section")
     lines += report.get("turned", [])

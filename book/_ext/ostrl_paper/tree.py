@@ -13,6 +13,7 @@ from sphinx.builders.latex.nodes import thebibliography
 from sphinx.transforms.post_transforms import SphinxPostTransform
 
 from ostrl_paper import live
+from ostrl_paper.left_out import missed, remark
 from ostrl_paper.parts import box, box_title, docname_of, latex, scope, section_of
 from ostrl_paper.tables import fit, printed
 
@@ -80,19 +81,26 @@ class PaperTransform(SphinxPostTransform):
 
     def sort_cells(self) -> None:
         """Code that the site folds stays there; so do the words of the checker."""
+        sources: dict[str, list[tuple[nodes.Element, str]]] = {}  # of each chapter, cell by cell
         for cell in list(self.document.findall(nodes.container)):
             if cell.get("nb_element") != "cell_code":
                 continue
             for part in list(cell.children):
                 kind = part.get("nb_element")
-                if kind == "cell_code_source" and "tag_hide-input" in cell["classes"]:
-                    cell.remove(part)
+                if kind == "cell_code_source" and "tag_hide-cell" not in cell["classes"]:
+                    sources.setdefault(docname_of(cell, self.root), []).append((part, part.astext()))
                 if kind == "cell_code_output":
                     for output in list(part.children):
                         if CHECKED.match(output.astext().strip()):
                             part.remove(output)
                     if not part.children:
                         cell.remove(part)
+        for chapter in sources.values():
+            printed = [None if folded(part) else source for part, source in chapter]
+            for i, (part, source) in enumerate(chapter):
+                if folded(part):
+                    names = missed(source, [s for s in printed[:i] if s], [s for s in printed[i:] if s])
+                    part.parent.replace(part, [remark(names)] if names else [])
 
     # ------------------------------------------------------------------------------------- what the site folds
 
@@ -201,6 +209,10 @@ class PaperTransform(SphinxPostTransform):
                 inner.extend(content)
             chapter += section
         return chapter
+
+
+def folded(source: nodes.Element) -> bool:
+    return "tag_hide-input" in source.parent["classes"]
 
 
 def caption_of(output: nodes.Element) -> list[nodes.Node]:
