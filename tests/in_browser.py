@@ -6,9 +6,18 @@ from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "tools"))
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT / "tools"))
 
-import chromium
+import chromium  # noqa: E402
+
+
+def page_alone(folder, text, *names):
+    """The address of a page in a folder, beside the styles and scripts of the book's that it names."""
+    for name in names:
+        (folder / name).write_bytes((ROOT / "book/_static_src" / name).read_bytes())
+    (folder / "page.html").write_text(text, encoding="utf8")
+    return (folder / "page.html").as_uri()
 
 
 def missing(what):

@@ -1,10 +1,7 @@
 """The contents of a page say where the reader is, after jumps too."""
 
-from pathlib import Path
-
 import pytest
-
-STATIC = Path(__file__).resolve().parents[1] / "book/_static_src"
+from in_browser import page_alone
 
 PAGE = """<!doctype html><nav id="pst-page-toc-nav"><ul>
 <li class="toc-entry"><a href="#one">1</a><ul><li class="toc-entry"><a href="#part">1.1</a></li></ul></li>
@@ -16,10 +13,8 @@ PAGE = """<!doctype html><nav id="pst-page-toc-nav"><ul>
 
 @pytest.fixture
 def page(browser, tmp_path):
-    (tmp_path / "contents.js").write_bytes((STATIC / "contents.js").read_bytes())
-    (tmp_path / "page.html").write_text(PAGE, encoding="utf8")
     page = browser.new_page(viewport={"width": 800, "height": 600})
-    page.goto((tmp_path / "page.html").as_uri())
+    page.goto(page_alone(tmp_path, PAGE, "contents.js"))
     yield page
     page.close()
 

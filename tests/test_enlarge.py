@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from in_browser import page_alone
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "book/_ext"))
@@ -22,13 +23,10 @@ PAGE = f"""<!doctype html><html lang="en"><meta name="viewport" content="width=d
 
 @pytest.fixture
 def page(browser, tmp_path, request):
-    for name in ("figures.css", "figures.js"):
-        (tmp_path / name).write_bytes((ROOT / "book/_static_src" / name).read_bytes())
     (tmp_path / "a.svg").write_text('<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 4 3"/>', encoding="utf8")
-    (tmp_path / "page.html").write_text(PAGE, encoding="utf8")
     context = browser.new_context(viewport={"width": getattr(request, "param", 390), "height": 800}, has_touch=True)
     page = context.new_page()
-    page.goto((tmp_path / "page.html").as_uri())
+    page.goto(page_alone(tmp_path, PAGE, "figures.css", "figures.js"))
     yield page
     context.close()
 

@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from in_browser import page_alone
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "book/_ext"))
@@ -30,13 +31,10 @@ J = \\sum_o P(o)
 
 @pytest.fixture
 def page(browser, tmp_path, request):
-    for name in ("equations.css", "equations.js"):
-        (tmp_path / name).write_bytes((ROOT / "book/_static_src" / name).read_bytes())
-    (tmp_path / "page.html").write_text(PAGE, encoding="utf8")
     context = browser.new_context(**getattr(request, "param", {}))
     context.grant_permissions(["clipboard-read", "clipboard-write"])
     page = context.new_page()
-    page.goto((tmp_path / "page.html").as_uri())
+    page.goto(page_alone(tmp_path, PAGE, "equations.css", "equations.js"))
     yield page
     context.close()
 

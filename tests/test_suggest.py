@@ -1,11 +1,9 @@
 """What the search dialog offers while something is typed."""
 
 import json
-from pathlib import Path
 
 import pytest
-
-STATIC = Path(__file__).resolve().parents[1] / "book/_static_src"
+from in_browser import page_alone
 
 INDEX = {
     "docnames": ["notebooks/04", "book/glossary", "book/api/weighting"],
@@ -29,11 +27,9 @@ PAGE = """<!doctype html><html data-content_root="./"><dialog id="pst-search-dia
 
 @pytest.fixture
 def page(browser, tmp_path):
-    (tmp_path / "suggest.js").write_bytes((STATIC / "suggest.js").read_bytes())
     (tmp_path / "searchindex.js").write_text(f"Search.setIndex({json.dumps(INDEX)})", encoding="utf8")
-    (tmp_path / "page.html").write_text(PAGE, encoding="utf8")
     page = browser.new_page()
-    page.goto((tmp_path / "page.html").as_uri())
+    page.goto(page_alone(tmp_path, PAGE, "suggest.js"))
     page.evaluate("document.querySelector('dialog').showModal()")
     yield page
     page.close()

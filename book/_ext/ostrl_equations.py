@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from ostrl_body import change_body
 from sphinx.application import Sphinx
 
 NUMBER = re.compile(r'<span class="eqno">([^<]+)<a class="headerlink" href="([^"]*)" title="([^"]*)">[^<]*</a></span>')
@@ -18,13 +19,8 @@ def linked(body: str) -> str:
     return NUMBER.sub(r'<span class="eqno"><a href="\2" title="\3">\1</a></span>', body)
 
 
-def link_numbers(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: Any) -> None:
-    if context.get("body"):
-        context["body"] = linked(context["body"])
-
-
 def setup(app: Sphinx) -> dict[str, Any]:
-    app.connect("html-page-context", link_numbers)
+    change_body(app, linked)
     app.add_css_file("equations.css")
     app.add_js_file("equations.js", loading_method="defer")
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from ostrl_body import change_body
 from sphinx.application import Sphinx
 
 CAPTION = re.compile(r'(<figcaption>\s*<p>)(?=<span class="caption-number">(Figure [\d.]+\d) ?</span>)')
@@ -17,13 +18,8 @@ def enlargeable(body: str) -> str:
     )
 
 
-def add_buttons(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: Any) -> None:
-    if context.get("body"):
-        context["body"] = enlargeable(context["body"])
-
-
 def setup(app: Sphinx) -> dict[str, Any]:
-    app.connect("html-page-context", add_buttons)
+    change_body(app, enlargeable)
     app.add_css_file("figures.css")
     app.add_js_file("figures.js", loading_method="defer")
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from bs4 import BeautifulSoup, Tag
+from ostrl_body import change_body
 from sphinx.application import Sphinx
 from sphinx.util.logging import getLogger
 
@@ -114,10 +115,9 @@ def block(entries: dict[str, str]) -> str:
     return f'<script type="application/json" id="previews">{data}</script>\n'
 
 
-def drop_tooltips(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: Any) -> None:
-    """Take away the browser's own tooltips on citations: the previews say more."""
-    if context.get("body"):
-        context["body"] = CITATION_TITLE.sub(r"\1", context["body"])
+def without_tooltips(body: str) -> str:
+    """The page without the browser's own tooltips on citations: the previews say more."""
+    return CITATION_TITLE.sub(r"\1", body)
 
 
 def load_mathjax(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: Any) -> None:
@@ -143,7 +143,7 @@ def write(app: Sphinx, error: Exception | None) -> None:
 def setup(app: Sphinx) -> dict[str, Any]:
     app.add_css_file("previews.css")
     app.add_js_file("previews.js", loading_method="defer")
-    app.connect("html-page-context", drop_tooltips)
+    change_body(app, without_tooltips)
     app.connect("html-page-context", load_mathjax, priority=450)  # before MathJax decides
     app.connect("build-finished", write)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -3,7 +3,8 @@
 The chapters themselves stay free of it, for the role would show in JupyterLab and on GitHub. Only running prose is
 searched: no headings, captions, tables, claims, proofs, exercises, code, mathematics, links, not the paragraphs of a
 chapter's frame (what you will be able to do, prerequisites), and no words in bold or italics, where a term is being
-introduced. A term that a page introduces is not linked behind that either: the reader has just read what it means.
+introduced. A term that a page introduces is not linked behind that either: the reader has just read what it means. The
+glossary itself begins with its letters.
 """
 
 from __future__ import annotations

@@ -103,9 +103,9 @@
   }
 
   const query = Search.query;
-  Search.query = words => {
-    query(words);
-    const better = suggestion(words);
+  Search.query = text => {
+    query(text);
+    const better = suggestion(text);
     if (!better) return;
     const line = document.createElement('p'), link = document.createElement('a');
     line.className = 'suggestion';

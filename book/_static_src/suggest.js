@@ -48,10 +48,12 @@
       .sort((a, b) => a.fit - b.fit || a.kind - b.kind || a.text.length - b.text.length).slice(0, LISTED);
   }
 
+  const now = () => input.value.trim().toLowerCase().replace(/\s+/g, ' ');
+
   async function offer() {
-    const typed = input.value.trim().toLowerCase().replace(/\s+/g, ' ');
+    const typed = now();
     const found = typed.length > 1 ? best(await load().catch(() => []), typed) : [];
-    if (typed !== input.value.trim().toLowerCase().replace(/\s+/g, ' ')) return;   // typed on
+    if (typed !== now()) return;                               // typed on
     list.replaceChildren(...found.map(({ text, where, href }) => {
       const item = document.createElement('li'), link = document.createElement('a'), place = document.createElement('span');
       link.href = href;

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import ast
+import functools
 
 from docutils import nodes
 
+_parse = functools.cache(ast.parse)  # a cell is looked at for every folded one of its chapter
+
 
 def _names(source: str, context: type[ast.expr_context]) -> set[str]:
-    return {node.id for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Name) and type(node.ctx) is context}
+    return {node.id for node in ast.walk(_parse(source)) if isinstance(node, ast.Name) and type(node.ctx) is context}
 
 
 def defined(source: str) -> list[str]:
     """The functions, classes and variables of a cell, in their order; not those inside a function."""
     found: list[str] = []
-    for statement in ast.parse(source).body:
+    for statement in _parse(source).body:
         if isinstance(statement, ast.FunctionDef | ast.ClassDef):
             found.append(statement.name)
         elif isinstance(statement, ast.Assign | ast.AnnAssign):
