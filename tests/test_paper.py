@@ -187,6 +187,16 @@ def test_a_long_name_of_the_code_leaves_room_for_words():
     assert sum(isinstance(x, nodes.raw) for x in cell) == name.count("_")
 
 
+def test_a_path_breaks_in_a_table_where_it_is_a_link_too():
+    path = "tests/claims/test_04_baselines.py"
+    for cell in (nodes.Text(path), nodes.reference("", path, refuri="https://example.org")):
+        table = table_of([[cell]])
+        fit(table)
+        pieces = next(table.findall(nodes.paragraph)).findall(nodes.Text)
+        shown = [x for x in pieces if not isinstance(x.parent, nodes.raw)]
+        assert shown == ["tests/", "claims/", "test_04_baselines.py"]
+
+
 def test_formulas_side_by_side_are_stacked_in_a_table():
     assert one_below_the_other(r"a = b, \qquad c = d") == r"& a = b, \\ & c = d"
     assert one_below_the_other(r"a \qquad\text{with}\qquad c") == r"& a \\ & \text{with}\quad c"

@@ -108,7 +108,7 @@ def fit(table: nodes.table) -> None:
         if end.astext().strip() == r"\\":  # would end the row
             end.replace_self(latex("\\newline "))
     for text in texts_of(table):
-        if isinstance(text.parent, nodes.paragraph):  # a path, as it breaks on the site
+        if isinstance(text.parent, (nodes.paragraph, nodes.reference)):  # a path, as it breaks on the site
             break_after("/", text)
         elif isinstance(text.parent, nodes.literal):  # LaTeX itself breaks a name after a dot
             break_after("_", text)
