@@ -156,6 +156,18 @@ def test_a_chapter_says_how_to_cite_it():
     assert '"@type": "Book"' in ostrl_machines.metadata(app(), "book/intro", "A")
 
 
+def test_a_page_is_described_with_and_without_an_address(monkeypatch):
+    monkeypatch.setattr(ostrl_machines, "PAGES", {})
+    words = 'A first sentence, with "quotes", that is long enough to say what the page is about.'
+    page = new_document("one")
+    page += nodes.paragraph("", words)
+    for tags in ("", '<meta name="description" content="of the card">'):
+        context = {"title": "One", "metatags": tags}
+        ostrl_machines.add_metadata(app(), "notebooks/01_x", "page.html", context, page)
+        found = re.findall('<meta name="description" content="(.*)">', context["metatags"])
+        assert found == (["of the card"] if tags else [words.replace('"', "&quot;")])
+
+
 def test_a_notebook_reads_as_markdown(tmp_path):
     code = nbformat.v4.new_code_cell("print(1)", outputs=[nbformat.v4.new_output("stream", text="1\n")])
     colab = nbformat.v4.new_code_cell("install", metadata={"tags": ["remove-cell"]})

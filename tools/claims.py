@@ -425,7 +425,7 @@ def claims_page(ledger: Ledger, modules: set[str], repository: str | None) -> st
         "# Claims ledger",
         "",
         "Every theorem, proposition, lemma and corollary of the book is a claim. Each has at least one test that fails",
-        "if the claim is false, mostly by summing over every case there is. This page is written by `tools/claims.py`",
+        "if the claim is false, mostly by summing over every case there is. The ledger is written by `tools/claims.py`",
         "from the chapters, the docstrings and the tests; `make test` fails where the three do not meet.",
         "",
         f"Claims: {len(ledger.claims)}. Tests that stand for them: {len(ledger.tests)}.",
@@ -457,7 +457,7 @@ def equations_page(ledger: Ledger, modules: set[str], repository: str | None) ->
         "",
         "Every equation with a name, the section that derives it, the code that implements it, and the tests of the",
         "claims that use it. A function names its equation in its docstring, and `make test` fails where it names one",
-        "that no chapter defines. This page is written by `tools/claims.py`.",
+        "that no chapter defines. The index is written by `tools/claims.py`.",
         "",
     ]
     for chapter in ledger.chapters:

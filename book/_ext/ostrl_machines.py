@@ -75,9 +75,11 @@ def add_metadata(app: Sphinx, page: str, template: str, context: dict[str, Any],
     if doctree is None:  # the index, the search: nothing to cite
         return
     title = html.unescape(re.sub("<[^>]+>", "", context.get("title") or ""))
-    tags = CUT.sub("", context.get("metatags", ""))
+    tags, words = CUT.sub("", context.get("metatags", "")), description(doctree)
+    if words and 'name="description"' not in tags:  # the cards, which say it, need an address
+        tags += f'\n<meta name="description" content="{html.escape(words)}">'
     context["metatags"] = f"{tags}\n{metadata(app, page, title)}"
-    PAGES[page] = title, description(doctree)
+    PAGES[page] = title, words
 
 
 def markdown(path: Path) -> str:
