@@ -18,6 +18,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "book/_ext"))
 import ostrl_book
 import ostrl_code
 import ostrl_machines
+import ostrl_noscript
 import ostrl_search
 import ostrl_weight
 
@@ -166,6 +167,17 @@ def test_a_page_is_described_with_and_without_an_address(monkeypatch):
         ostrl_machines.add_metadata(app(), "notebooks/01_x", "page.html", context, page)
         found = re.findall('<meta name="description" content="(.*)">', context["metatags"])
         assert found == (["of the card"] if tags else [words.replace('"', "&quot;")])
+
+
+def test_without_javascript_a_page_is_light_and_says_so(browser, tmp_path):
+    shell = '<!doctype html><html lang="en" data-theme="auto"><title>A</title><body data-theme="auto">{}</body></html>'
+    (tmp_path / "page.html").write_text(ostrl_noscript.light(shell.format(ostrl_noscript.NOTE)), encoding="utf8")
+    for on in (True, False):
+        page = browser.new_page(java_script_enabled=on)
+        page.goto((tmp_path / "page.html").as_uri())
+        assert page.locator("html[data-theme=light] > body[data-theme=auto]").count() == 1
+        assert page.locator("p.noscript").count() == (not on)
+        page.close()
 
 
 def test_a_notebook_reads_as_markdown(tmp_path):

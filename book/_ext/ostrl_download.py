@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from docutils import nodes
+from ostrl_body import change_written
 from sphinx.application import Sphinx
 from sphinx.config import Config
 from sphinx.util.docutils import SphinxDirective, SphinxRole
@@ -96,13 +97,7 @@ def offer(app: Sphinx, page: str, template: str, context: dict[str, Any], doctre
 def hand_out(app: Sphinx, error: Exception | None) -> None:
     if error or app.builder.name != "html":
         return
-    out = Path(app.outdir)
-    pack(Path(app.srcdir) / "notebooks", out / NOTEBOOKS)
-    for page in out.rglob("*.html"):
-        text = page.read_text(encoding="utf8")
-        saved = SOURCE.sub(r"\1 download", text)
-        if saved != text:
-            page.write_text(saved, encoding="utf8")
+    pack(Path(app.srcdir) / "notebooks", Path(app.outdir) / NOTEBOOKS)
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
@@ -111,4 +106,5 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("config-inited", carry)
     app.connect("html-page-context", offer, priority=900)  # after the theme has put its buttons there
     app.connect("build-finished", hand_out)
+    change_written(app, lambda text: SOURCE.sub(r"\1 download", text))
     return {"parallel_read_safe": True, "parallel_write_safe": True}
