@@ -65,3 +65,26 @@ def test_a_wide_window_shows_the_figure_as_it_was_drawn(page):
     assert page.get_by_role("button", name="Enlarge").count() == 0
     page.locator("figure img").click()
     assert page.get_by_role("dialog").count() == 0
+
+
+@pytest.mark.parametrize("leave", ["back", "close"])
+def test_back_closes_it_and_leaves_the_reader_where_they_were(page, leave):
+    page.evaluate(
+        "document.querySelector('main').insertAdjacentHTML('beforeend', '<p id=end style=\"height: 3000px\">')"
+    )
+    page.evaluate("location.hash = 'end'")
+    page.locator("figure img").scroll_into_view_if_needed()
+    place, steps = page.evaluate("[scrollY, history.length]")
+    page.locator("figure img").tap()
+    page.get_by_role("dialog").wait_for()
+    if leave == "back":
+        page.go_back()
+    else:
+        page.get_by_role("button", name="Close").tap()
+    page.get_by_role("dialog").wait_for(state="hidden")
+    page.wait_for_function("!history.state?.enlarged")
+    page.wait_for_timeout(100)
+    assert page.evaluate("[scrollY, location.hash]") == [place, "#end"]
+    page.go_back()  # the next step leads on, not to the dialog again
+    assert page.evaluate("location.hash") == ""
+    assert page.evaluate("history.length") <= steps + 1

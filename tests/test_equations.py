@@ -1,4 +1,4 @@
-"""The number of an equation leads to it, and its TeX can be copied: by keyboard, by pointer and by a tap."""
+"""The number of an equation leads to it, and the TeX of formulas can be copied: by a button, and with a selection."""
 
 import sys
 from pathlib import Path
@@ -67,8 +67,9 @@ def test_a_copy_that_fails_does_not_say_that_it_worked(page):
     assert page.get_by_role("status").inner_text().startswith("Not copied")
 
 
-def test_it_is_there_under_the_pointer_and_only_for_numbered_equations(page):
-    assert page.locator(".copy-tex").count() == 2
+def test_it_is_there_under_the_pointer_for_each_displayed_formula(page):
+    assert page.locator(".copy-tex").count() == 3
+    assert page.get_by_role("button", name="Copy TeX of this formula").count() == 1
     button = page.locator("#one .copy-tex")
     assert opacity(button) == "0"
     page.locator("#one").hover()
@@ -84,3 +85,48 @@ def test_a_tap_on_an_equation_shows_it_and_a_tap_elsewhere_hides_it(page):
     assert page.locator(".tapped").evaluate_all("all => all.map(e => e.id)") == ["one"]
     page.locator("#three").tap()
     assert page.locator("#one.tapped").count() == 0
+
+
+SET = """<!doctype html><main><p id="a">Let <span class="math"><mjx-container data-tex="\\pi_\\theta"><i>glyphs</i>
+</mjx-container></span> be <b>bold</b>.</p><div class="math"><mjx-container display="true" data-tex="\\begin{split}
+\\begin{aligned}x\\end{aligned}
+\\end{split}"><i id="z">more</i></mjx-container></div><p>No formula.</p></main><script src="equations.js"></script>"""
+TAKEN = """e => {
+  const copied = kind => e.clipboardData.getData(kind);
+  window.taken = e.defaultPrevented && [copied('text/plain'), copied('text/html')];
+}"""
+
+
+@pytest.fixture
+def copied(browser, tmp_path):
+    page = browser.new_page()
+    page.goto(page_alone(tmp_path, SET, "equations.js"))
+    page.evaluate(f"document.addEventListener('copy', {TAKEN})")
+
+    def copy(first, last):
+        page.evaluate(
+            """([first, last]) => {
+              const [from, to] = [first, last].map(one => document.querySelector(one).firstChild);
+              getSelection().setBaseAndExtent(from, 0, to, 2);
+              document.execCommand('copy');
+            }""",
+            [first, last],
+        )
+        return page.evaluate("window.taken")
+
+    yield copy
+    page.close()
+
+
+def test_a_selection_is_copied_with_the_tex_of_its_formulas(copied):
+    text, html = copied("#a", "#z")
+    assert text.split("\n") == ["Let $\\pi_\\theta$ be bold.", "", "$$\\begin{aligned}x\\end{aligned}$$"]
+    assert "<b>bold</b>" in html and "glyphs" not in html and "more" not in html
+
+
+def test_a_part_of_a_formula_is_copied_as_all_of_it(copied):
+    assert copied("#z", "#z")[0] == "$$\\begin{aligned}x\\end{aligned}$$"
+
+
+def test_a_selection_without_formulas_is_left_to_the_browser(copied):
+    assert copied("b", "b") is False

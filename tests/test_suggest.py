@@ -1,64 +1,162 @@
-"""What the search dialog offers while something is typed."""
+"""What the book knows by name: read off its pages, offered while something is typed, shown with what is found."""
 
 import json
+import sys
+from pathlib import Path
 
 import pytest
 from in_browser import page_alone
 
-INDEX = {
-    "docnames": ["notebooks/04", "book/glossary", "book/api/weighting"],
-    "alltitles": {
-        "": [[0, "thm-one"]],
-        "Baselines": [[0, None]],
-        "Leave one out": [[0, "leave-one-out"]],
-        "Glossary": [[1, None]],
-        "A gradient (again)": [[0, "again"]],
-    },
-    "indexentries": {
-        "kl divergence": [[1, "term-KL-divergence", True]],
-        "leave_one_out() (in module ostrl.weighting)": [[2, "ostrl.weighting.leave_one_out", False]],
-        "gradient (row attribute)": [[2, "ostrl.exact.Row.gradient", False]],
-        "gradients (in module ostrl.lm)": [[2, "ostrl.lm.GRADIENTS", False]],
-    },
-}
-PAGE = """<!doctype html><html data-content_root="./"><dialog id="pst-search-dialog"><form action="search.html">
-<input type="search" name="q"></form></dialog><script src="suggest.js"></script></html>"""
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT / "book/_ext"))
+
+import ostrl_names  # noqa: E402
+from ostrl_names import Name, letters  # noqa: E402
+
+# ----------------------------------------------------------------------------------------------- read off the pages
+
+CHAPTER = """<h1>menus</h1><article class="bd-article" role="main">
+<h1><span class="section-number">2. </span>The policy gradient<a class="headerlink" href="#top" title="Link">#</a></h1>
+<h2><span class="section-number">2.1. </span>The <b>theorem</b>: \\(\\nabla J\\)<a class="headerlink" href="#thm">#</a>
+</h2><div class="proof theorem admonition" id="thm-a">
+<p class="admonition-title"><span class="caption-number">Theorem 2.2 </span><a class="headerlink" href="#a">#</a></p>
+<section class="theorem-content" id="c"><p><strong>It is so.</strong> And <strong>more</strong></p>
+<div class="math"><span class="eqno"><a href="#equation-eq-a" title="Link">(2.5)</a></span>\\[x\\]</div></section></div>
+<figure class="align-default" id="fig-a"><img alt="A line."><figcaption>
+<p><span class="caption-number">Figure 2.1 </span><span class="caption-text">It rises &amp; falls.</span>
+<a class="headerlink" href="#fig-a">#</a></p></figcaption></figure>
+<div class="exercise admonition" id="ex-1">
+<p class="admonition-title"><span class="caption-number">Exercise 2.1 </span></p></div>
+<dl class="py method">
+<dt class="sig sig-object py" id="ostrl.batch.Batch.to">to</dt></dl>
+<dl class="py attribute">
+<dt class="sig sig-object py" id="ostrl.batch.Batch.size">size</dt></dl>
+<dt id="term-KL">KL divergence<a class="headerlink" href="#term-KL">#</a></dt>
+</article>"""
+
+
+def test_names_are_what_a_page_says_with_their_numbers():
+    assert list(ostrl_names.on_page("a.html", CHAPTER)) == [
+        Name(1, "2 The policy gradient", "", "a.html"),
+        Name(1, "2.1 The theorem: ∇J", "The policy gradient", "a.html#thm"),
+        Name(3, "Theorem 2.2: It is so", "The theorem: ∇J", "a.html#thm-a", "thm"),
+        Name(3, "Equation (2.5)", "The theorem: ∇J", "a.html#equation-eq-a"),
+        Name(3, "Figure 2.1", "It rises & falls.", "a.html#fig-a"),
+        Name(3, "Exercise 2.1", "The theorem: ∇J", "a.html#ex-1"),
+        Name(2, "to", "ostrl.batch.Batch", "a.html#ostrl.batch.Batch.to"),
+        Name(0, "KL divergence", "glossary", "a.html#term-KL"),
+    ]
+
+
+NOTATION = r"""<section id="the-problem"><table class="ledger notation"><thead><tr><th>Symbol</th></tr></thead><tbody>
+<tr><td><p><span class="math">\(\pi_\theta(a \mid o)\)</span></p></td><td><p>the <em>policy</em></p></td></tr>
+<tr><td><p><span class="math">\(\bar R\)</span>, <span class="math">\(\hat g\)</span></p></td><td>means</td></tr>
+</tbody></table></section>"""
+
+
+def test_a_symbol_is_found_by_its_letters_and_by_what_they_are_called():
+    page = "n.html#the-problem"
+    assert list(ostrl_names.symbols("n.html", NOTATION)) == [
+        Name(4, "π_θ(a | o)", "the policy", page, "pi theta"),
+        Name(4, "R\u0304", "means", page),
+        Name(4, "ĝ", "means", page),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("tex", "text"),
+    [(r"\mathbb E[R \mid o]", "E[R | o]"), (r"\lVert s \rVert^2", "‖s ‖^2"), (r"\text{pass@}k", "pass@k"), ("a", "a")],
+)
+def test_formulas_are_read_in_letters(tex, text):
+    assert letters(tex) == text
+
+
+def test_what_a_name_stands_for_is_cut_at_the_end_of_a_word():
+    assert ostrl_names.words("word " * 20) == "word " * 14 + "…"
+
+
+# ------------------------------------------------------------------------------------------------- offered and shown
+
+NAMES = [
+    [1, "4 Baselines", "", "notebooks/04.html", ""],
+    [1, "4.5 Leave one out", "Baselines", "notebooks/04.html#leave-one-out", ""],
+    [1, "4.6 A gradient (again)", "Baselines", "notebooks/04.html#again", ""],
+    [0, "KL divergence", "glossary", "book/glossary.html#term-KL-divergence", ""],
+    [2, "leave_one_out", "ostrl.weighting", "book/api/weighting.html#ostrl.weighting.leave_one_out", ""],
+    [3, "Equation (2.5)", "The theorem", "notebooks/02.html#equation-eq-a", ""],
+    [3, "Equation (12.5)", "Later", "notebooks/12.html#equation-eq-b", ""],
+    [3, "Theorem 2.2", "The theorem", "notebooks/02.html#thm-a", "thm"],
+    [4, "∇J", "the gradient", "book/notation.html#a", "nabla"],
+    [4, "ρ", "a ratio", "book/notation.html#b", "rho"],
+    [4, "R", "the return", "book/notation.html#a", ""],
+]
+DIALOG = """<!doctype html><html data-content_root="./"><meta charset="utf-8"><dialog id="pst-search-dialog">
+<form><input type="search" name="q"></form></dialog>
+<script src="slips.js"></script><script src="suggest.js"></script></html>"""
+RESULTS = """<!doctype html><html data-content_root="./"><meta charset="utf-8"><div id="search-results"></div>
+<script src="slips.js"></script><script src="suggest.js"></script></html>"""
 
 
 @pytest.fixture
-def page(browser, tmp_path):
-    (tmp_path / "searchindex.js").write_text(f"Search.setIndex({json.dumps(INDEX)})", encoding="utf8")
+def page(browser, tmp_path, request):
+    (tmp_path / "_static").mkdir()
+    (tmp_path / "_static/names.js").write_text(f"ostrlNames({json.dumps(NAMES)})", encoding="utf8")
     page = browser.new_page()
-    page.goto(page_alone(tmp_path, PAGE, "suggest.js"))
-    page.evaluate("document.querySelector('dialog').showModal()")
+    address = page_alone(tmp_path, getattr(request, "param", DIALOG), "suggest.js", "slips.js")
+    page.goto(f"{address}?q=THEOREM+2.2")
+    if page.locator("dialog").count():
+        page.evaluate("document.querySelector('dialog').showModal()")
     yield page
     page.close()
 
 
 def offered(page, typed, status):
     page.locator("input").fill(typed)
-    page.wait_for_function(
-        "said => document.querySelector('[role=status]').textContent.startsWith(said)", arg=f"{status} suggestion"
-    )
+    said = "said => document.querySelector('[role=status]').textContent.startsWith(said)"
+    page.wait_for_function(said, arg=status)
     return page.locator("ul a").all_inner_texts()
 
 
 def test_what_begins_with_the_letters_comes_first_and_says_where_it_is(page):
-    assert offered(page, "leav", 2) == ["Leave one out Baselines", "leave_one_out ostrl.weighting"]
+    assert offered(page, "leav", "2 sugg") == ["4.5 Leave one out Baselines", "leave_one_out ostrl.weighting"]
     links = page.locator("ul a").evaluate_all("all => all.map(a => a.getAttribute('href'))")
     assert links == ["./notebooks/04.html#leave-one-out", "./book/api/weighting.html#ostrl.weighting.leave_one_out"]
-    assert offered(page, "one out", 1) == ["Leave one out Baselines"]
+    assert offered(page, "one out", "2 sugg")[0] == "4.5 Leave one out Baselines"
+    assert offered(page, "gradient (", "1 sugg") == ["4.6 A gradient (again) Baselines"]  # a bracket is a bracket
 
 
-def test_a_term_has_its_capitals_and_attributes_and_data_are_left_out(page):
-    assert offered(page, "KL", 1) == ["KL divergence glossary"]
-    assert offered(page, "gradient (", 1) == ["A gradient (again) Baselines"]  # a bracket is a bracket
-    assert offered(page, "nothing like it", "No") == []
+@pytest.mark.parametrize(
+    ("typed", "found"),
+    [
+        ("2.5", ["Equation (2.5) The theorem"]),
+        ("eq 2.5", ["Equation (2.5) The theorem"]),
+        ("Theorem 2.2", ["Theorem 2.2 The theorem"]),
+        ("thm 2.2", ["Theorem 2.2 The theorem"]),
+        ("∇", ["∇J the gradient"]),
+        ("nabla", ["∇J the gradient"]),
+        ("r", ["R the return"]),
+        ("kl", ["KL divergence glossary"]),
+    ],
+)
+def test_numbers_and_symbols_are_names_too(page, typed, found):
+    assert offered(page, typed, f"{len(found)} sugg") == found
+
+
+def test_a_slip_is_mended_and_that_is_said(page):
+    assert offered(page, "baslines", "1 suggestion for “baselines”.") == ["4 Baselines"]
+    assert offered(page, "kl divergance", "1 suggestion for “kl divergence”.") == ["KL divergence glossary"]
+
+
+def test_it_says_what_can_be_typed_and_that_nothing_was_found(page):
+    assert page.locator(".said").is_visible()
+    assert "a symbol" in page.locator(".said").inner_text()
+    assert offered(page, "nothing like it", "No suggestions. Return searches") == []
     assert page.locator("ul").is_hidden()
+    assert offered(page, "", "A word, a symbol") == []
 
 
 def test_arrows_go_through_them_and_back_and_the_way_closes_the_dialog(page):
-    offered(page, "leav", 2)
+    offered(page, "leav", "2 sugg")
     page.locator("input").focus()
     stops = []
     for key in ["ArrowDown", "ArrowDown", "ArrowDown", "ArrowUp", "ArrowUp"]:
@@ -70,9 +168,16 @@ def test_arrows_go_through_them_and_back_and_the_way_closes_the_dialog(page):
     assert not page.evaluate("document.querySelector('dialog').open")
 
 
-def test_without_the_index_nothing_is_offered_and_nothing_breaks(page, tmp_path):
+def test_without_the_names_nothing_is_offered_and_nothing_breaks(page, tmp_path):
     errors = []
     page.on("pageerror", lambda error: errors.append(error))
-    (tmp_path / "searchindex.js").unlink()
-    assert offered(page, "leave", "No") == []
+    (tmp_path / "_static/names.js").unlink()
+    assert offered(page, "leave", "No sugg") == []
     assert errors == []
+
+
+@pytest.mark.parametrize("page", [RESULTS], indirect=True)
+def test_the_page_of_the_search_shows_them_above_what_it_finds(page):
+    page.locator("ul a").wait_for()
+    assert page.locator("ul + #search-results").count() == 1
+    assert page.locator("ul a").all_inner_texts() == ["Theorem 2.2 The theorem"]

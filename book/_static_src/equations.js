@@ -1,30 +1,31 @@
-// "Copy TeX" beside a numbered equation: it shows under the pointer, on focus, and when the equation is tapped.
+// The TeX of formulas. "Copy TeX" beside a displayed one: it shows under the pointer, on focus, and when the formula is
+// tapped. And a selection is copied with TeX where it has formulas: what MathJax writes has no text of its own.
 (() => {
-  const equations = document.querySelectorAll('main div.math:has(> .eqno)');
-  if (!equations.length) return;
+  const equations = document.querySelectorAll('main div.math');
   const said = document.createElement('p');
   said.className = 'visually-hidden';
   said.setAttribute('role', 'status');
   document.querySelector('main').append(said);
 
   // What MathJax is given, without the signs around it and the environment that Sphinx puts around one of the author's.
-  const source = math => [...math.childNodes].filter(node => node.nodeType === Node.TEXT_NODE).map(node => node.data).join('').trim()
-    .replace(/^\\\[\s*([\s\S]*?)\s*\\\]$/, '$1')
+  const bare = text => text.trim()
+    .replace(/^\\([[(])\s*([\s\S]*?)\s*\\[\])]$/, '$2')
     .replace(/^\\begin\{split\}\s*(\\begin\{(\w+)\}[\s\S]*\\end\{\2\})\s*\\end\{split\}$/, '$1');
+  const source = math => bare([...math.childNodes].filter(node => node.nodeType === Node.TEXT_NODE).map(node => node.data).join(''));
 
   for (const math of equations) {
     const tex = source(math);                                  // now: MathJax replaces the text
-    const number = math.querySelector('.eqno').textContent;
+    const number = math.querySelector(':scope > .eqno')?.textContent, name = number ? `equation ${number}` : 'this formula';
     const button = document.createElement('button');
     button.type = 'button';
     button.className = 'copy-tex mathjax_ignore';
     button.textContent = 'Copy TeX';
-    button.setAttribute('aria-label', `Copy TeX of equation ${number}`);
+    button.setAttribute('aria-label', `Copy TeX of ${name}`);
     button.addEventListener('click', async () => {
       const done = await navigator.clipboard?.writeText(tex).then(() => true, () => false);
       button.classList.add('done');
       button.textContent = done ? 'Copied' : 'Not copied';
-      said.textContent = `${button.textContent}: TeX of equation ${number}`;
+      said.textContent = `${button.textContent}: TeX of ${name}`;
       setTimeout(() => {
         button.classList.remove('done');
         button.textContent = 'Copy TeX';
@@ -33,6 +34,30 @@
     });
     math.append(button);
   }
+
+  document.addEventListener('copy', event => {
+    const selection = getSelection(), range = selection.rangeCount ? selection.getRangeAt(0).cloneRange() : null;
+    const formula = node => (node.nodeType === Node.ELEMENT_NODE ? node : node.parentElement)?.closest('mjx-container');
+    if (!range || selection.isCollapsed) return;
+    const [first, last] = [formula(range.startContainer), formula(range.endContainer)];
+    if (first) range.setStartBefore(first);                    // a formula is copied whole
+    if (last) range.setEndAfter(last);
+    const copy = document.createElement('div');
+    copy.append(range.cloneContents());
+    const formulas = copy.querySelectorAll('mjx-container[data-tex]');
+    if (!formulas.length) return;
+    for (const math of formulas) {
+      const tex = bare(math.dataset.tex);
+      math.replaceWith(math.hasAttribute('display') ? `$$${tex}$$` : `$${tex}$`);
+    }
+    for (const button of copy.querySelectorAll('button')) button.remove();
+    event.clipboardData.setData('text/html', copy.innerHTML);
+    document.body.append(copy);                                // lines end where they do on the page
+    event.clipboardData.setData('text/plain', copy.innerText.trim());
+    copy.remove();
+    event.preventDefault();
+  });
+
   let touch = false;   // not what a click says of itself: older browsers don't
   document.addEventListener('pointerdown', event => { touch = event.pointerType === 'touch'; });
   document.addEventListener('click', event => {

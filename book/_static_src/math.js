@@ -32,6 +32,7 @@
       const some = order.slice(i, i + 12);
       for (const math of some) widths.set(math, math.clientWidth);
       await MathJax.typesetPromise(some);
+      for (const { typesetRoot, math } of MathJax.startup.document.getMathItemsWithin(some)) typesetRoot.dataset.tex = math;
       if (performance.now() > end) {
         await pause();
         end = performance.now() + 30;

@@ -21,6 +21,12 @@
     return `${from ? '… ' : ''}${text.slice(from, Math.max(to, first + 20))}${to < text.length ? ' …' : ''}`;
   }
 
+  // A page is found by the stem of a word, and so are its passages; the stemmer ends policy and policies in an i.
+  function stem(word) {
+    const stemmed = new Stemmer().stemWord(word);
+    return word.startsWith(stemmed) ? stemmed : stemmed.slice(0, -1);
+  }
+
   // What a term or a function is: the first paragraph behind it.
   function meaning(term) {
     let next = term.nextElementSibling;
@@ -40,7 +46,7 @@
     const at = page.getElementById(anchor.slice(1)), root = at ?? page.querySelector('article');
     if (!name || !root) return found;
     for (const part of page.querySelectorAll('script, style, .headerlink, .viewcode-link, .ostrl-live-fallback')) part.remove();
-    const words = [...keywords].map(word => word.toLowerCase()), best = new Map();
+    const words = [...keywords].map(word => stem(word.toLowerCase())), best = new Map();
     for (const part of root.querySelectorAll('h1, h2, h3, h4, dt, p, td, figcaption, pre')) {
       const text = tidy(part.textContent), low = text.toLowerCase(), hits = words.filter(word => low.includes(word)).length;
       const place = hits && owner(part);
@@ -77,17 +83,6 @@
     return score + (all ? 10 : -8);
   };
 
-  // How many letters have to be added, left out or changed to make one word of another.
-  function distance(a, b) {
-    let row = Array.from({ length: b.length + 1 }, (_, j) => j);
-    for (let i = 1; i <= a.length; i++) {
-      const above = row;
-      row = [i];
-      for (let j = 1; j <= b.length; j++) row.push(Math.min(above[j] + 1, row[j - 1] + 1, above[j - 1] + (a[i - 1] !== b[j - 1])));
-    }
-    return row.at(-1);
-  }
-
   // A word that no page has may be a slip: the nearest word of a heading or a term is asked back.
   function suggestion(query) {
     const { terms, titleterms, alltitles, indexentries } = Search._index, stemmer = new Stemmer();
@@ -96,11 +91,15 @@
     const better = query.replace(/\p{L}{4,}/gu, word => {
       const stem = stemmer.stemWord(word.toLowerCase());
       if (terms[stem] !== undefined || titleterms[stem] !== undefined) return word;
-      const [nearest, off] = known.map(other => [other, distance(word.toLowerCase(), other)]).reduce((one, other) => (other[1] < one[1] ? other : one), ['', Infinity]);
-      return off <= (word.length > 6 ? 2 : 1) ? nearest : word;
+      const nearest = window.nearestWord(word.toLowerCase(), known);
+      return nearest === word.toLowerCase() ? word : nearest;
     });
     return better === query ? null : better;
   }
+
+  // Sphinx's own words speak of categories, and there are none.
+  const NONE = "Your search did not match any documents. Please make sure that all words are spelled correctly and that you've selected enough categories.";
+  Documentation.addTranslations({ messages: { [NONE]: 'No page has all of these words.' }, plural_expr: 'n == 1 ? 0 : 1', locale: 'en' });
 
   const query = Search.query;
   Search.query = text => {

@@ -1,70 +1,91 @@
-// While something is typed into the search dialog, what the book knows by that name is offered: terms, sections,
-// functions. Return still searches the text of all pages. The index is loaded when the first letter is typed.
+// What the book knows by a name (_static/names.js, from book/_ext/ostrl_names.py): terms, sections, functions, numbers,
+// symbols. The search dialog offers it while something is typed, the search page above its results. The names are loaded
+// when they are asked for.
 (() => {
-  const LISTED = 8, dialog = document.getElementById('pst-search-dialog'), input = dialog?.querySelector('input');
-  if (!input || typeof Search !== 'undefined') return;         // the search page has its own results
+  const LISTED = 8, SYMBOL = 4, ALL = 'Return searches the text of all pages.';
+  const dialog = document.getElementById('pst-search-dialog'), results = document.getElementById('search-results');
+  const input = dialog?.querySelector('input');
   const root = document.documentElement.dataset.content_root;
-  const list = document.createElement('ul'), said = document.createElement('p');
-  list.className = 'suggestions';
-  list.setAttribute('aria-label', 'Suggestions');
-  list.hidden = true;
-  said.className = 'visually-hidden';
-  said.setAttribute('role', 'status');
-  dialog.append(list, said);
-
-  // The index writes all names in small letters; an id keeps the capitals.
-  const capitals = (name, id) => [...name].map((letter, i) => (id[i]?.toLowerCase() === letter ? id[i] : letter)).join('');
-
-  function named({ alltitles, indexentries, docnames }) {
-    const known = [], pages = {};
-    const add = (kind, text, where, page, id) => known.push({ kind, text, where, low: text.toLowerCase(), href: `${root}${docnames[page]}.html${id ? `#${id}` : ''}` });
-    for (const [title, places] of Object.entries(alltitles)) for (const [page, id] of places) if (id === null) pages[page] = title;
-    for (const [title, places] of Object.entries(alltitles)) {
-      for (const [page, id] of title ? places : []) add(1, title, id === null ? '' : pages[page] ?? '', page, id);
-    }
-    for (const [name, [[page, id]]] of Object.entries(indexentries)) {
-      if (id.startsWith('term-')) add(0, capitals(name, id.slice('term-'.length)), 'glossary', page, id);
-      else if (/\(\) \(in module|\(class in/.test(name)) add(2, id.split('.').at(-1), id.split('.').slice(0, -1).join('.'), page, id);
-    }
-    return known;
-  }
+  const tidy = text => text.trim().toLowerCase().replace(/\s+/g, ' ');
 
   let names = null;
   function load() {
     names ??= new Promise((done, failed) => {
-      window.Search = { setIndex: index => done(named(index)) };  // what the file calls
+      window.ostrlNames = list => done(list.map(([kind, text, where, href, keys]) => ({ kind, text, where, href: root + href, low: text.toLowerCase(), keys })));
       const script = document.createElement('script');
-      script.src = `${root}searchindex.js`;
+      script.src = `${root}_static/names.js`;
       script.onerror = failed;
       document.head.append(script);
     });
     return names;
   }
 
-  // Names that begin with what was typed, then those with a word that does, then the others that have it.
+  // Names that begin with what was typed, then those that have all of its words, at best as the beginnings of words.
   function best(known, typed) {
-    const fit = ({ low }) => (low.startsWith(typed) ? 0 : new RegExp(`(?<![\\p{L}\\d])${typed.replace(/[.*+?^${}()|[\]\\]/g, '\\$&')}`, 'u').test(low) ? 1 : 2);
-    return known.filter(({ low }) => low.includes(typed)).map(name => ({ ...name, fit: fit(name) }))
-      .sort((a, b) => a.fit - b.fit || a.kind - b.kind || a.text.length - b.text.length).slice(0, LISTED);
+    const parts = typed.split(' ').map(word => new RegExp(`(?<![\\p{L}\\d])${word.replace(/[.*+?^${}()|[\]\\]/g, '\\$&')}`, 'u'));
+    const fit = ({ low, keys }) => {
+      if (low.replace(/^[\d.]+ /, '').startsWith(typed) || low.startsWith(typed)) return 0;
+      if (parts.every(part => part.test(low) || (typed.length > 1 && part.test(keys)))) return 1;
+      return low.includes(typed) && /^\p{L}{2}/u.test(typed) ? 2 : 3;
+    };
+    return known.filter(({ kind }) => typed.length > 1 || kind === SYMBOL || /\d/.test(typed)).map(name => ({ ...name, fit: fit(name) }))
+      .filter(name => name.fit < 3).sort((a, b) => a.fit - b.fit || a.kind - b.kind || a.text.length - b.text.length).slice(0, LISTED);
   }
 
-  const now = () => input.value.trim().toLowerCase().replace(/\s+/g, ' ');
+  // What was typed with its slips mended: a word that no name has becomes the nearest one that some name has.
+  function mended(known, typed) {
+    const words = [...new Set(known.map(({ low }) => low).join(' ').match(/\p{L}{4,}/gu))];
+    return typed.replace(/\p{L}{4,}/gu, word => (words.some(other => other.startsWith(word)) ? word : window.nearestWord(word, words)));
+  }
+
+  async function find(typed) {
+    const known = await load().catch(() => []), found = best(known, typed), meant = found.length ? typed : mended(known, typed);
+    return { found: meant === typed ? found : best(known, meant), meant };
+  }
+
+  const items = found => found.map(({ text, where, href }) => {
+    const item = document.createElement('li'), link = document.createElement('a'), place = document.createElement('span');
+    link.href = href;
+    link.textContent = text;
+    place.textContent = where;
+    link.append(' ', place);
+    item.append(link);
+    return item;
+  });
+
+  function listed(label) {
+    const list = document.createElement('ul');
+    list.className = 'suggestions';
+    list.setAttribute('aria-label', label);
+    list.hidden = true;
+    return list;
+  }
+
+  if (results) {
+    const asked = tidy(new URLSearchParams(location.search).get('q') ?? '');
+    const list = listed('Known by this name');
+    results.before(list);
+    if (asked) find(asked).then(({ found }) => {
+      list.replaceChildren(...items(found));
+      list.hidden = !found.length;
+    });
+  }
+
+  if (!input || results) return;
+  const list = listed('Suggestions'), said = document.createElement('p');
+  const HINT = `A word, a symbol (∇, π), a number (2.5) or a function. ${ALL}`;
+  said.className = 'said';
+  said.setAttribute('role', 'status');
+  said.textContent = HINT;
+  dialog.append(list, said);
 
   async function offer() {
-    const typed = now();
-    const found = typed.length > 1 ? best(await load().catch(() => []), typed) : [];
-    if (typed !== now()) return;                               // typed on
-    list.replaceChildren(...found.map(({ text, where, href }) => {
-      const item = document.createElement('li'), link = document.createElement('a'), place = document.createElement('span');
-      link.href = href;
-      link.textContent = text;
-      place.textContent = where;
-      link.append(' ', place);
-      item.append(link);
-      return item;
-    }));
+    const typed = tidy(input.value), { found, meant } = typed ? await find(typed) : { found: [], meant: typed };
+    if (typed !== tidy(input.value)) return;                   // typed on
+    list.replaceChildren(...items(found));
     list.hidden = !found.length;
-    said.textContent = typed.length > 1 ? `${found.length || 'No'} ${found.length === 1 ? 'suggestion' : 'suggestions'}; Return searches all pages` : '';
+    const many = `${found.length || 'No'} ${found.length === 1 ? 'suggestion' : 'suggestions'}`;
+    said.textContent = typed ? `${many}${found.length && meant !== typed ? ` for “${meant}”` : ''}. ${ALL}` : HINT;
   }
 
   input.addEventListener('input', offer);
