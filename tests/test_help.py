@@ -6,6 +6,7 @@ import sys
 import zipfile
 from pathlib import Path
 from types import SimpleNamespace
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 import yaml
@@ -32,6 +33,7 @@ def site(request, tmp_path_factory):
     (folder / "book/intro.md").write_text(INTRO, encoding="utf8")
     words = (ROOT / "book/troubleshooting.md").read_text(encoding="utf8")
     (folder / "book/troubleshooting.md").write_text(words, encoding="utf8")
+    (folder / "book/cite.md").write_text((ROOT / "book/cite.md").read_text(encoding="utf8"), encoding="utf8")
     notebook = (ROOT / "notebooks/surprises.ipynb").read_text(encoding="utf8")
     (folder / "notebooks/surprises.ipynb").write_text(notebook, encoding="utf8")
     env = {"OSTRL_REPOSITORY": request.param} if request.param else {}
@@ -41,7 +43,8 @@ def site(request, tmp_path_factory):
     config = {key: config[key] for key in ("title", "execute", "repository", "html", "sphinx", "only_build_toc_files")}
     del config["html"]["favicon"]
     (folder / "_config.yml").write_text(yaml.safe_dump(config), encoding="utf8")
-    toc = "format: jb-book\nroot: book/intro\nchapters:\n- file: book/troubleshooting\n- file: notebooks/surprises\n"
+    files = "".join(f"- file: {name}\n" for name in ("book/troubleshooting", "book/cite", "notebooks/surprises"))
+    toc = f"format: jb-book\nroot: book/intro\nchapters:\n{files}"
     (folder / "_toc.yml").write_text(toc, encoding="utf8")
     command = [Path(sys.executable).with_name("jupyter-book"), "build", folder, "--path-output", folder / "out"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -77,6 +80,22 @@ def test_every_page_leads_to_where_errors_are_reported(site):
         (link,) = page(site, name).select(".bd-footer a[href$='#report-an-error'], .extra_footer a[href*='report']")
         assert (link.get_text(), link["href"]) == ("Report an error", f"{way}#report-an-error")
     assert page(site, "book/troubleshooting").find(id="report-an-error")
+
+
+def test_the_entry_to_cite_has_the_version_and_the_address(site):
+    entry = page(site, "book/cite").select_one("pre").get_text()
+    assert f"Version {ostrl.__version__}." in entry
+    assert ("url    = {https://ada.github.io/ostrl/}" in entry) is bool(site[0])
+    assert not re.search("SITE|VERSION|OWNER", entry)
+    (link,) = page(site, "notebooks/surprises").select(".extra_footer a[href$='cite.html']")
+    assert (link.get_text(), link["href"]) == ("How to cite", "../book/cite.html")
+
+
+def test_a_report_begun_on_a_page_asks_for_what_is_needed(site):
+    found = page(site, "notebooks/surprises").select("a[href*='issues/new']")
+    assert len(found) == bool(site[0])
+    for link in found:
+        assert parse_qs(urlsplit(link["href"]).query)["body"] == [ostrl_address.ASKED]
 
 
 def test_all_notebooks_are_one_file_on_the_site(site):

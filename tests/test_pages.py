@@ -234,3 +234,22 @@ def test_a_generated_page_has_no_source_to_edit(page, left):
     ostrl_book.drop_dead_edit_links(None, page, "page.html", context, None)
     assert [button["label"] for button in context["header_buttons"][0]["buttons"]] == left
     assert "buttons" not in context["header_buttons"][1]
+
+
+HEAD = """<meta name="viewport" content="width=device-width" /><title>2. A &#8212; B</title>
+<meta name="viewport" content="width=device-width"/>
+<div id="jb-print-docs-body" class="onlyprint">
+    <h1>A</h1></div><article><h1><span class="section-number">2. </span>A<a>#</a></h1>"""
+
+
+def test_a_page_has_one_viewport_and_its_number_in_print():
+    page = ostrl_book.mend_page(HEAD)
+    assert page.count("viewport") == 1
+    assert page.count('<h1><span class="section-number">2. </span>A<') == 2
+    assert "<title>2. A &#8212; B</title>" in page
+    plain = HEAD.replace('<span class="section-number">2. </span>', "")
+    assert ostrl_book.mend_page(plain).count("<h1>A<") == 2
+
+
+def test_the_front_page_says_its_title_once():
+    assert ostrl_book.mend_page("<title>B &#8212; B</title>") == "<title>B</title>"

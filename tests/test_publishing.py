@@ -67,7 +67,7 @@ def test_the_button_that_prints_does_not_promise_a_file(site):
 
 def test_every_page_says_its_version_and_day(site):
     (footer,) = page(site).select(".bd-footer-content .extra_footer")
-    assert " ".join(footer.get_text().split()) == f"Version {ostrl.__version__}, last changed 2026-01-02 · Changes"
+    assert " ".join(footer.get_text().split()) == f"Version {ostrl.__version__} (2026-01-02) · Changes"
     assert footer.a["href"] == "https://github.com/ada/ostrl/blob/main/CHANGELOG.md"
 
 
@@ -102,3 +102,17 @@ def test_the_book_asks_for_what_is_tested_here():
     assert configure.configured(config, {})["html"]["extra_footer"].startswith(f"<p>Version {ostrl.__version__}")
     assert "ostrl_download" in config["sphinx"]["config"]["extensions"]
     assert ":::{printed-book}" in (ROOT / "book/intro.md").read_text(encoding="utf8")
+
+
+def test_each_page_has_its_own_day_where_git_knows_it_and_only_there(monkeypatch):
+    def config(changed, env):
+        monkeypatch.setattr(configure, "last_change", lambda folder: changed)
+        read = yaml.safe_load((ROOT / "book/_config.yml").read_text(encoding="utf8"))
+        return configure.configured(read, env)["sphinx"]["config"]
+
+    known = config("2026-01-02", {"OSTRL_REPOSITORY": "ada/ostrl"})
+    assert "sphinx_last_updated_by_git" in known["extensions"]
+    assert known["sitemap_show_lastmod"] is True
+    unknown = config(None, {"OSTRL_REPOSITORY": "ada/ostrl"})
+    assert "sphinx_last_updated_by_git" not in unknown["extensions"]
+    assert unknown["html_last_updated_fmt"] is None and unknown["sitemap_show_lastmod"] is False

@@ -143,7 +143,7 @@ def test_numbers_and_symbols_are_names_too(page, typed, found):
 
 
 def test_a_slip_is_mended_and_that_is_said(page):
-    assert offered(page, "baslines", "1 suggestion for “baselines”.") == ["4 Baselines"]
+    assert offered(page, "baxelines", "1 suggestion for “baselines”.") == ["4 Baselines"]
     assert offered(page, "kl divergance", "1 suggestion for “kl divergence”.") == ["KL divergence glossary"]
 
 

@@ -41,9 +41,9 @@ def addresses(env: Mapping[str, str]) -> tuple[str | None, str | None]:
 
 
 def edition(repository: str | None, branch: str, changed: str | None) -> str:
-    """Which state of the book a page shows, for its footer; ``changed`` is the day of the last commit."""
+    """Which state of the book a page shows, for its footer; ``changed`` is the day of the last commit to the book."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf8"))["project"]
-    words = f"Version {project['version']}" + (f", last changed {changed}" if changed else "")
+    words = f"Version {project['version']}" + (f" ({changed})" if changed else "")
     if repository:
         words += f' · <a href="https://github.com/{repository}/blob/{branch}/CHANGELOG.md">Changes</a>'
     return f"<p>{words}</p>"
@@ -63,11 +63,15 @@ def configured(config: dict[str, Any], env: Mapping[str, str]) -> dict[str, Any]
     """The configuration with the addresses of ``env`` in it, to be read from the folder build/."""
     repository, site = addresses(env)
     branch = env.get("OSTRL_BRANCH", "main")
-    config["html"]["extra_footer"] = edition(repository, branch, last_change(ROOT))
+    changed = last_change(ROOT)
+    config["html"]["extra_footer"] = edition(repository, branch, changed)
     sphinx = config["sphinx"]
     for name, path in sphinx.get("local_extensions", {}).items():
         sphinx["local_extensions"][name] = f"../book/{path}"
     settings = sphinx["config"]
+    if changed:  # each page's own day; a clone without history knows none, and that is no error
+        settings["extensions"] += ["sphinx_last_updated_by_git"]
+        settings |= {"html_last_updated_fmt": "%Y-%m-%d", "suppress_warnings": ["git.too_shallow"]}
     root = urlsplit(site).path if site else "/"  # the page for an address that there is not links from here
     settings |= {"notfound_urls_prefix": root, "notfound_context": {"title": "Page not found", "root": root}}
     if repository:
@@ -95,6 +99,7 @@ def configured(config: dict[str, Any], env: Mapping[str, str]) -> dict[str, Any]
             "ogp_custom_meta_tags": ['<meta name="twitter:card" content="summary_large_image">'],
             "sitemap_url_scheme": "{link}",
             "sitemap_excludes": ["404.html"],
+            "sitemap_show_lastmod": bool(changed),
         }
     return config
 

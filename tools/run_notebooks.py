@@ -36,7 +36,8 @@ CELL_METADATA = {"tags", "mystnb", "jupyter"}
 # The first code cell of every notebook: on Colab the notebook is all there is. A copy of the project whose package is
 # not on the index names another source here ("ostrl[notebooks] @ git+https://…"), and runs this tool.
 FIRST_CELL = """\
-# On Colab this cell installs ostrl; anywhere else it does nothing.
+# On Colab this cell installs ostrl; anywhere else it does nothing. Where the package index has no ostrl, put
+# "ostrl[notebooks] @ git+https://github.com/OWNER/NAME" in its place (OWNER/NAME: see this page's address).
 import sys
 
 if "google.colab" in sys.modules:

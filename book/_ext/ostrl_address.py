@@ -1,20 +1,32 @@
 """Words for a book that is published somewhere, and words for a copy that names no place (tools/configure.py).
 
 What stands in ``:::{published}`` is read where the book has the address of a repository, with it in the place of
-``OWNER/NAME``; what stands in ``:::{unpublished}``, where it has none. Every page's footer leads to where errors are
-reported.
+``OWNER/NAME``; what stands in ``:::{unpublished}``, where it has none. In both, ``SITE`` and ``VERSION`` are the address
+of the site and the version of the package. Every page's footer leads to how to cite the book and to where errors are
+reported, and a report that is begun on a page asks for what is needed.
 """
 
 from __future__ import annotations
 
+from functools import reduce
+from importlib import metadata
 from typing import Any, ClassVar
+from urllib.parse import quote
 
 from docutils import nodes
 from docutils.statemachine import StringList
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
-HELP = "book/troubleshooting"
+HELP, CITE = "book/troubleshooting", "book/cite"
+EMPTY = "Your%20issue%20content%20here."  # what the theme begins a report with
+ASKED = """\
+What I read or did:
+
+What I expected, and what I got:
+
+The line that `ostrl --version` prints, if I ran code:
+"""
 
 
 class Published(SphinxDirective):
@@ -25,7 +37,12 @@ class Published(SphinxDirective):
         repository = self.config.html_theme_options.get("repository_url", "").removeprefix("https://github.com/")
         if bool(repository) is not self.wanted:
             return []
-        lines = [line.replace("OWNER/NAME", repository) for line in self.content]
+        said = {
+            "OWNER/NAME": repository,
+            "SITE": self.config.html_baseurl,
+            "VERSION": metadata.version("ostrl"),
+        }
+        lines = [reduce(lambda text, word: text.replace(*word), said.items(), line) for line in self.content]
         self.content = StringList(lines, self.content.source(0))
         return self.parse_content_to_nodes()
 
@@ -35,13 +52,28 @@ class Unpublished(Published):
 
 
 def lead_there(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: Any) -> None:
-    if HELP in app.env.found_docs and context.get("theme_extra_footer"):
-        link = f' · <a href="{context["pathto"](HELP).rstrip("#")}#report-an-error">Report an error</a></p>'
-        context["theme_extra_footer"] = context["theme_extra_footer"].replace("</p>", link)
+    """The links of the footer."""
+
+    def link(name: str, fragment: str, words: str) -> str:
+        way = f"{context['pathto'](name).rstrip('#')}{fragment}" if name in app.env.found_docs else None
+        return f' · <a href="{way or "#"}">{words}</a>' if way is not None else ""
+
+    links = link(CITE, "", "How to cite") + link(HELP, "#report-an-error", "Report an error")
+    if context.get("theme_extra_footer"):
+        context["theme_extra_footer"] = context["theme_extra_footer"].replace("</p>", f"{links}</p>")
+
+
+def ask(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: Any) -> None:
+    """A report that is begun on a page, instead of an empty one."""
+    for group in context.get("header_buttons", []):
+        for button in group.get("buttons", []):
+            if button.get("label") == "source-issues-button":
+                button["url"] = button["url"].replace(EMPTY, quote(ASKED))
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
     app.add_directive("published", Published)
     app.add_directive("unpublished", Unpublished)
     app.connect("html-page-context", lead_there, priority=900)  # after 404.html has got its own way to write links
+    app.connect("html-page-context", ask, priority=900)  # after the theme has put its buttons there
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from docutils import nodes
+from ostrl_body import change_written
 from sphinx.addnodes import pending_xref
 from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
@@ -115,6 +116,21 @@ def mend_markup(app: Sphinx, page: str, template: str, context: dict[str, Any], 
     context["body"] = re.sub(r'<dt class="sig .*?</dt>', signature, body, flags=re.S)
 
 
+VIEWPORT = re.compile(r'<meta name="viewport"[^>]*>')
+PRINTED = re.compile(r'(<div id="jb-print-docs-body" class="onlyprint">\s*<h1>)')
+NUMBER = re.compile(r'<h1><span class="section-number">[^<]*</span>')
+
+
+def mend_page(text: str) -> str:
+    """Mend what the theme writes around the body: one viewport, no title twice, the chapter's number in print."""
+    first = VIEWPORT.search(text)
+    if first:
+        text = text[: first.end()] + VIEWPORT.sub("", text[first.end() :])
+    text = re.sub(r"<title>(.+) &#8212; \1</title>", r"<title>\1</title>", text)
+    number = NUMBER.search(text)
+    return PRINTED.sub(rf"\g<1>{number[0].removeprefix('<h1>')}", text) if number else text
+
+
 def drop_dead_edit_links(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: Any) -> None:
     """A page that tools/claims.py writes is in no repository, so there is nothing there to edit."""
     if page.startswith("book/generated/"):
@@ -179,6 +195,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("missing-reference", resolve_type, priority=400)
     app.connect("doctree-read", drop_sizes)
     app.connect("html-page-context", mend_markup)
+    change_written(app, mend_page)
     app.connect("html-page-context", drop_dead_edit_links, priority=900)  # after the theme has put them there
     app.connect("build-finished", drop_unused_widget_runtime)
     app.connect("build-finished", write_redirect, priority=900)

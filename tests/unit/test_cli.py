@@ -10,7 +10,7 @@ import torch
 import ostrl
 from ostrl import METHODS, cli
 
-LOSSES = '''
+LOSSES = """
 from __future__ import annotations
 import torch
 from helper import HALF
@@ -38,7 +38,7 @@ def pulled(log_prob, ref_log_prob, rewards):
 
 def broken(log_prob, rewards):
     return -(log_prob * rewards[0, 99]).mean()
-'''
+"""
 
 
 @pytest.fixture

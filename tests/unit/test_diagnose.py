@@ -3,7 +3,6 @@
 Right answers are written with ``ostrl`` or in another way on purpose; wrong ones are what people write.
 """
 
-
 import math
 import sys
 
@@ -84,9 +83,7 @@ QUESTIONS = {
     "top": lambda answer: diagnose.weights(answer, weighting.top_k, ("rewards", "k")),
     "soft": lambda answer: diagnose.weights(answer, weighting.exponential, ("rewards", "beta")),
     "given": lambda answer: diagnose.weights(answer, weighting.constant_baseline, ("rewards", "baseline")),
-    "rho": lambda answer: diagnose.weights(
-        answer, weighting.importance, ("log_prob", "behavior_log_prob", "rewards")
-    ),
+    "rho": lambda answer: diagnose.weights(answer, weighting.importance, ("log_prob", "behavior_log_prob", "rewards")),
     "loss": lambda answer: diagnose.loss(answer, plain_loss),
     "tokens": lambda answer: diagnose.loss(answer, token_loss, ("log_prob", "rewards", "mask")),
     "kept": lambda answer: diagnose.loss(answer, filtered_loss, tau=0.5),

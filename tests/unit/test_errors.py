@@ -120,7 +120,9 @@ CASES = {
     "group of one, grpo": (lambda: weighting.group_normalized(R[:, :1]), ValueError, "group of 1"),
     "eps": (lambda: weighting.group_normalized(R, 0.0), ValueError, "eps must be greater than 0"),
     "eps in half precision": (
-        lambda: weighting.group_normalized(R.half(), 1e-8), ValueError, "1e-08, which is 0 in torch.float16"
+        lambda: weighting.group_normalized(R.half(), 1e-8),
+        ValueError,
+        "1e-08, which is 0 in torch.float16",
     ),
     "k too large": (lambda: weighting.top_k(R, 4), ValueError, "k must be at most the group size G = 3, got 4"),
     "k": (lambda: weighting.top_k(R, 0), ValueError, "k must be at least 1"),

@@ -45,9 +45,7 @@ def by_survival(returns, k):
     levels, n = sorted(set(returns)), len(returns)
     above = [sum(r >= level for r in returns) for level in levels]
     passed = [1 - math.comb(n - c, k) / math.comb(n, k) for c in above]
-    return levels[0] + sum(
-        (b - a) * p for (a, b), p in zip(itertools.pairwise(levels), passed[1:], strict=True)
-    )
+    return levels[0] + sum((b - a) * p for (a, b), p in zip(itertools.pairwise(levels), passed[1:], strict=True))
 
 
 def by_pattern(right, answer):
