@@ -130,6 +130,19 @@ def test_only_the_page_of_the_search_carries_its_index():
     assert ostrl_weight.SEARCH.sub("", scripts) == script("_static/doctools")
 
 
+def test_the_text_does_not_wait_for_scripts_that_can_come_later():
+    def late(tag):
+        return ostrl_weight.WAITED.sub(r"<script defer\1 src=\2", tag)
+
+    assert late('<script src="../_static/doctools.js?v=9a"></script>') == (
+        '<script defer src="../_static/doctools.js?v=9a"></script>'
+    )
+    tabs = '<script data-prefix="x" src="_static/design-tabs.js"></script>'
+    assert late(tabs) == tabs.replace("<script", "<script defer")
+    for tag in ('<script defer="defer" src="a/copybutton.js"></script>', "<script>let a = 1;</script>"):
+        assert late(tag) == tag
+
+
 @pytest.mark.parametrize(
     "tag",
     [

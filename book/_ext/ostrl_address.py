@@ -1,9 +1,9 @@
 """Words for a book that is published somewhere, and words for a copy that names no place (tools/configure.py).
 
 What stands in ``:::{published}`` is read where the book has the address of a repository, with it in the place of
-``OWNER/NAME``; what stands in ``:::{unpublished}``, where it has none. In both, ``SITE`` and ``VERSION`` are the address
-of the site and the version of the package. Every page's footer leads to how to cite the book and to where errors are
-reported, and a report that is begun on a page asks for what is needed.
+``OWNER/NAME``; what stands in ``:::{unpublished}``, where it has none. In both, ``SITE`` and ``VERSION`` are the site's
+address and the package's version. Every page's footer leads to how to cite the book and to where errors are reported,
+and a report that is begun on a page asks for what is needed.
 """
 
 from __future__ import annotations

@@ -1,5 +1,6 @@
 """Lighter and steadier pages: pictures in a smaller format, each with its size so that the text below stays where it is
-while they load; no script for icons that are there as a font, and the search's index on the page of the search alone.
+while they load; no script for icons that are there as a font (ostrl_icons), no script that the text waits for, and the
+search's index on the page of the search alone.
 
 The theme sends all of Font Awesome twice, as a script of 1.5 MB and as a font. A stored figure is a PNG; as WebP, with
 colors rounded to steps of 4 in 255, which nobody sees, lines need half of its bytes and shading a quarter. The
@@ -17,6 +18,11 @@ from sphinx.application import Sphinx
 
 ICONS = re.compile(r'\s*<(?:script|link)\b[^>]*"[^"]*scripts/fontawesome\.js[^"]*"[^>]*>(?:</script>)?')
 SEARCH = re.compile(r'\s*<script src="[^"]*\b(?:searchtools|language_data|searchindex)\.js[^"]*"></script>')
+WAITED = re.compile(
+    r"<script(?= |>)(?![^>]*\bdefer\b)([^>]*) src="
+    r'("[^"]*\b(?:doctools|sphinx_highlight|clipboard\.min|copybutton|sphinx-book-theme|togglebutton|design-tabs)\.js[^"]*")'
+)
+OPTIONS = re.compile(r'<script src="[^"]*\bdocumentation_options\.js[^"]*"></script>')
 PICTURE = re.compile(r"(_images/[0-9A-Za-z_-]+)\.png")
 IMAGE = re.compile(r'<img\b(?![^>]*\b(?:width|height)=)([^>]*\bsrc="[^"]*_images/([0-9A-Za-z_-]+\.(?:png|webp))")')
 
@@ -52,6 +58,8 @@ def lighten(app: Sphinx, error: Exception | None) -> None:
     done = compress(out / "_images")
     size = sizes(out / "_images")
 
+    options = f"<script>{(out / '_static/documentation_options.js').read_text(encoding='utf8').strip()}</script>"
+
     def picture(match: re.Match[str]) -> str:
         return f"{match[1]}.webp" if match[1].removeprefix("_images/") in done else match[0]
 
@@ -59,7 +67,7 @@ def lighten(app: Sphinx, error: Exception | None) -> None:
         text = page.read_text(encoding="utf8")
         light = PICTURE.sub(picture, ICONS.sub("", text))
         if page.name != app.builder.get_target_uri("search"):
-            light = SEARCH.sub("", light)
+            light = OPTIONS.sub(lambda _: options, WAITED.sub(r"<script defer\1 src=\2", SEARCH.sub("", light)))
         light = IMAGE.sub(lambda match: f"<img{size[match[2]]}{match[1]}", light)
         if light != text:
             page.write_text(light, encoding="utf8")
