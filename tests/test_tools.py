@@ -445,6 +445,7 @@ def axe(rule: str, html: str) -> dict[str, Any]:
         (axe("region", "<div class='ours'>"), "axe region"),
         (record() | {"search": 0}, "the search of the built site finds nothing"),
         (record() | {"search": 9, "passage": "On this page"}, "shows no passage that says gradient"),
+        (record() | {"named": ""}, "offers nothing for Theorem 2.2"),
         (record() | {"meant": ""}, "takes gradinet for nothing, not gradient"),
         (record() | {"turned": ["a.html: 3 of 3 equations stay broken"]}, "a.html: 3 of 3 equations stay broken"),
         (record() | {"keyboard": ["a.html: .copybtn loses"]}, "by keyboard: a.html: .copybtn loses"),

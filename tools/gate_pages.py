@@ -69,6 +69,8 @@ def judge(report: dict[str, Any]) -> list[str]:
         lines.append("the search of the built site finds nothing for gradient")
     if report.get("meant", "gradient") != "gradient":
         lines.append(f"the search of the built site takes gradinet for {report['meant'] or 'nothing'}, not gradient")
+    if not report.get("named", "Theorem 2.2").startswith("Theorem 2.2"):
+        lines.append(f"the search of the built site offers {report['named'] or 'nothing'} for Theorem 2.2")
     if report.get("search") and "gradient" not in report.get("passage", "").lower():
         lines.append("the search of the built site shows no passage that says gradient, with its section")
     lines += report.get("turned", [])
