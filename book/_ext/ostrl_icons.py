@@ -6,6 +6,7 @@ are used; everything else in it stays.
 
 from __future__ import annotations
 
+import logging
 import re
 from pathlib import Path
 from typing import Any
@@ -64,5 +65,6 @@ def lighten(app: Sphinx, error: Exception | None) -> None:
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
+    logging.getLogger("fontTools").setLevel(logging.WARNING)  # it tells of each table
     app.connect("build-finished", lighten, priority=960)  # after what else writes pages
     return {"parallel_read_safe": True, "parallel_write_safe": True}
