@@ -22,7 +22,7 @@ BUILD  := $(BIN)/jupyter-book build . --config build/_config.yml --toc book/_toc
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup book pdf lab notebooks test lint unit live nbval figures gates links bench clean
+.PHONY: help setup book pdf epub lab notebooks test lint unit live nbval figures gates links bench clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -76,6 +76,12 @@ pdf: setup ## print the book as one PDF; the last line printed is its path
 	$(BIN)/python tools/typeset.py run build/pdf/_build/latex build/ostrl.pdf
 	$(BIN)/python tools/check_pdf.py build/ostrl.pdf build/pdf/_build/latex --site $(HTML)
 	@echo "$(CURDIR)/build/ostrl.pdf"
+
+# From the pages of the site, so that every number and link is theirs.
+epub: book ## bind the book as one EPUB for e-readers; the last line printed is its path
+	$(BIN)/python tools/ebook.py $(HTML) build/ostrl.epub
+	$(BIN)/python tools/check_epub.py build/ostrl.epub
+	@echo "$(CURDIR)/build/ostrl.epub"
 
 lab: setup ## open JupyterLab on the notebooks
 	$(BIN)/jupyter lab notebooks $(LAB_FLAGS)

@@ -18,18 +18,21 @@ import ostrl_download  # noqa: E402
 
 import ostrl  # noqa: E402
 
-INTRO = "# Front page\n\n:::{printed-book}\n**Print** it:\n:::\n"
+INTRO = "# Front page\n\n:::{whole-book}\n**Print** it:\n:::\n"
 
 
-@pytest.fixture(scope="module", params=[None, 2_600_000], ids=["without a PDF", "with a PDF"])
+FORMS = {"PDF": 2_600_000, "EPUB": 600_000}
+
+
+@pytest.fixture(scope="module", params=[[], ["PDF"], ["PDF", "EPUB"]], ids=["neither", "PDF", "both"])
 def site(request, tmp_path_factory):
-    """A book of one page in a folder, built after a PDF of so many bytes."""
+    """A book of one page in a folder, built after files of the whole book of so many bytes."""
     folder = tmp_path_factory.mktemp("book")
     (folder / "book").mkdir()
     (folder / "book/intro.md").write_text(INTRO, encoding="utf8")
-    if request.param:
-        (folder / "build").mkdir()
-        (folder / "build/ostrl.pdf").write_bytes(bytes(request.param))
+    (folder / "build").mkdir()
+    for form in request.param:
+        (folder / f"build/ostrl.{form.lower()}").write_bytes(bytes(FORMS[form]))
     sphinx = {
         "local_extensions": {"ostrl_download": str(ROOT / "book/_ext")},
         "config": {"myst_enable_extensions": ["colon_fence"]},
@@ -48,15 +51,24 @@ def page(site):
     return BeautifulSoup((site / "book/intro.html").read_text(encoding="utf8"), "html.parser")
 
 
-def test_the_printed_book_is_on_the_site_exactly_where_links_lead_to_it(site):
-    links = {a.get_text(strip=True): a["href"] for a in page(site).select('a[href$=".pdf"]')}
-    if (site.parents[2] / "build/ostrl.pdf").exists():
-        assert (site / "ostrl.pdf").stat().st_size == 2_600_000
-        assert links == {"the whole book as PDF (3 MB)": "../ostrl.pdf", "The book as PDF, 3 MB": "../ostrl.pdf"}
-    else:
-        assert not (site / "ostrl.pdf").exists()
-        assert links == {}
-        assert "Print it" not in page(site).article.get_text()
+def test_the_whole_book_is_on_the_site_exactly_where_links_lead_to_it(site):
+    links = {a.get_text(strip=True): a["href"] for a in page(site).select('a[href*="ostrl."]')}
+    there = [form for form in FORMS if (site.parents[2] / f"build/ostrl.{form.lower()}").exists()]
+    words = {"PDF": "3 MB", "EPUB": "1 MB"}
+    assert links == {
+        text: f"../ostrl.{form.lower()}"
+        for form in there
+        for text in (f"{form} ({words[form]})", f"The book as {form}, {words[form]}")
+    }
+    for form in FORMS:
+        assert (site / f"ostrl.{form.lower()}").exists() is (form in there)
+    said = " ".join(page(site).article.get_text().split())
+    ends = {
+        0: None,
+        1: "Print it: the whole book as PDF (3 MB).",
+        2: "the whole book as PDF (3 MB) and as EPUB (1 MB).",
+    }
+    assert (ends[len(there)] in said) if there else ("Print it" not in said)
 
 
 def test_the_button_that_prints_does_not_promise_a_file(site):
@@ -72,9 +84,9 @@ def test_every_page_says_its_version_and_day(site):
 
 
 def test_the_paper_has_no_link_to_itself(monkeypatch):
-    monkeypatch.setattr(ostrl_download, "size", lambda app: "3 MB")
+    monkeypatch.setattr(ostrl_download, "sizes", lambda app: {"PDF": "3 MB"})
     on_paper = SimpleNamespace(app=SimpleNamespace(builder=SimpleNamespace(name="latex")))
-    assert ostrl_download.PrintedBook.run(SimpleNamespace(env=on_paper)) == []
+    assert ostrl_download.WholeBook.run(SimpleNamespace(env=on_paper)) == []
 
 
 def test_without_a_repository_and_without_git_nothing_is_invented(tmp_path):
@@ -101,7 +113,7 @@ def test_the_book_asks_for_what_is_tested_here():
     config = yaml.safe_load((ROOT / "book/_config.yml").read_text(encoding="utf8"))
     assert configure.configured(config, {})["html"]["extra_footer"].startswith(f"<p>Version {ostrl.__version__}")
     assert "ostrl_download" in config["sphinx"]["config"]["extensions"]
-    assert ":::{printed-book}" in (ROOT / "book/intro.md").read_text(encoding="utf8")
+    assert ":::{whole-book}" in (ROOT / "book/intro.md").read_text(encoding="utf8")
 
 
 def test_each_page_has_its_own_day_where_git_knows_it_and_only_there(monkeypatch):

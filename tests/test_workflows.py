@@ -42,14 +42,14 @@ def test_a_release_has_the_package_the_site_and_the_printed_book():
     made = "\n".join(commands("release"))
     model = re.search(r"grep -F (\S+)", made)[1]
     assert (ROOT / model).is_file()
-    for part in ("make book pdf", "cp dist/* build/ostrl.pdf release/", "ostrl-site.zip"):
+    for part in ("make epub pdf", "cp dist/* build/ostrl.pdf build/ostrl.epub release/", "ostrl-site.zip"):
         assert part in made
-    assert position("release", "make book pdf") < position("release", "gh release create")
+    assert position("release", "make epub pdf") < position("release", "gh release create")
 
 
 @pytest.mark.parametrize("name", ["publish", "release"])
 def test_the_printed_book_is_there_when_the_site_that_carries_it_is_built(name):
-    assert position(name, "texlive-xetex") <= position(name, "make book pdf") < position(name, "bash .ci/run")
+    assert position(name, "texlive-xetex") <= position(name, "make epub pdf") < position(name, "bash .ci/run")
 
 
 def test_links_to_other_sites_are_asked_for_on_a_schedule_and_never_in_the_checks():

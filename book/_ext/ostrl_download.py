@@ -1,8 +1,9 @@
-"""What the site hands out: all notebooks in one archive, and the book as one PDF where it is built after it.
+"""What the site hands out: all notebooks in one archive, and the book as PDF and EPUB where they are there before it.
 
-``{notebooks}`` makes its words a link to the archive. The PDF comes from ``make pdf``, before ``make book``; without it
-nothing is said. ``:::{printed-book}`` ends its words in a link to the file, and the theme's menu of downloads gets the
-same link. There, the entry that prints the page at hand says so, and the page's own notebook is saved, not shown.
+``{notebooks}`` makes its words a link to the archive. The two files come from ``make pdf`` and ``make epub``, before
+``make book``; without them nothing is said. ``:::{whole-book}`` ends its words in links to the files, and the theme's
+menu of downloads gets the same links. There, the entry that prints the page at hand says so, and the page's own
+notebook is saved, not shown.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ from sphinx.application import Sphinx
 from sphinx.config import Config
 from sphinx.util.docutils import SphinxDirective, SphinxRole
 
-PDF = "build/ostrl.pdf"  # what `make pdf` writes
+WHOLE = {"PDF": "build/ostrl.pdf", "EPUB": "build/ostrl.epub"}  # what `make pdf` and `make epub` write
+ICONS = {"PDF": "fas fa-file-pdf", "EPUB": "fas fa-book"}
 NOTEBOOKS = "ostrl-notebooks.zip"
 SOURCE = re.compile(r'(<a href="[^"]*_sources/[^"]*\.ipynb") target="_blank"')
 
@@ -46,31 +48,34 @@ class Notebooks(SphinxRole):
         return [nodes.reference("", self.text, refuri=up(self.env.docname) + NOTEBOOKS, internal=True)], []
 
 
-def size(app: Sphinx) -> str | None:
-    """How large the printed book is, in words; ``None`` where there is none."""
-    pdf = Path(app.srcdir) / PDF
-    return f"{max(1, round(pdf.stat().st_size / 1e6))} MB" if pdf.is_file() else None
+def sizes(app: Sphinx) -> dict[str, str]:
+    """How large the whole book is in each form that is there, in words."""
+    files = {form: Path(app.srcdir) / path for form, path in WHOLE.items()}
+    return {form: f"{max(1, round(path.stat().st_size / 1e6))} MB" for form, path in files.items() if path.is_file()}
 
 
-class PrintedBook(SphinxDirective):
-    """Words that end in a link to the PDF."""
+class WholeBook(SphinxDirective):
+    """Words that end in links to the book as one file."""
 
     has_content = True
 
     def run(self) -> list[nodes.Node]:
-        megabytes = size(self.env.app)
-        if megabytes is None or self.env.app.builder.name != "html":
+        found = sizes(self.env.app)
+        if not found or self.env.app.builder.name != "html":
             return []
         words = self.parse_content_to_nodes()
-        address = up(self.env.docname) + Path(PDF).name
-        link = nodes.reference("", f"the whole book as PDF ({megabytes})", refuri=address, internal=True)
-        words[-1] += [nodes.Text(" "), link, nodes.Text(".")]
+        before = " the whole book as "
+        for form, megabytes in found.items():
+            address = up(self.env.docname) + Path(WHOLE[form]).name
+            link = nodes.reference("", f"{form} ({megabytes})", refuri=address, internal=True)
+            words[-1] += [nodes.Text(before), link]
+            before = " and as "
+        words[-1] += nodes.Text(".")
         return words
 
 
 def carry(app: Sphinx, config: Config) -> None:
-    if size(app):
-        config.html_extra_path = [*config.html_extra_path, PDF]
+    config.html_extra_path = [*config.html_extra_path, *(WHOLE[form] for form in sizes(app))]
 
 
 def offer(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: Any) -> None:
@@ -81,17 +86,17 @@ def offer(app: Sphinx, page: str, template: str, context: dict[str, Any], doctre
             if button["label"] == "download-pdf-button":
                 button |= {"text": "Print or save as PDF", "tooltip": "Print this page, or save it as PDF"}
                 button["icon"] = "fas fa-print"
-        if megabytes := size(app):
-            group["buttons"].append(
-                {
-                    "type": "link",
-                    "url": context["pathto"](Path(PDF).name, 1),
-                    "text": f"The book as PDF, {megabytes}",
-                    "tooltip": "Download the whole book",
-                    "icon": "fas fa-file-pdf",
-                    "label": "download-book-button",
-                }
-            )
+        group["buttons"] += [
+            {
+                "type": "link",
+                "url": context["pathto"](Path(WHOLE[form]).name, 1),
+                "text": f"The book as {form}, {megabytes}",
+                "tooltip": f"Download the whole book as {form}",
+                "icon": ICONS[form],
+                "label": "download-book-button",
+            }
+            for form, megabytes in sizes(app).items()
+        ]
 
 
 def hand_out(app: Sphinx, error: Exception | None) -> None:
@@ -102,7 +107,7 @@ def hand_out(app: Sphinx, error: Exception | None) -> None:
 
 def setup(app: Sphinx) -> dict[str, Any]:
     app.add_role("notebooks", Notebooks())
-    app.add_directive("printed-book", PrintedBook)
+    app.add_directive("whole-book", WholeBook)
     app.connect("config-inited", carry)
     app.connect("html-page-context", offer, priority=900)  # after the theme has put its buttons there
     app.connect("build-finished", hand_out)

@@ -1,0 +1,298 @@
+"""Bind the built site into one EPUB: the same words, numbers and links, formulas as MathML, live figures as pictures.
+
+    python tools/ebook.py build/_build/html build/ostrl.epub
+
+The pages are those of the site's menu, without the API reference: what the pages say of it leads to the site where the
+site's address is known, and is plain text where it is not.
+"""
+
+from __future__ import annotations
+
+import argparse
+import html
+import io
+import json
+import posixpath
+import re
+import subprocess
+import sys
+import unicodedata
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import chromium
+import epub
+from bs4 import BeautifulSoup, Tag
+from PIL import Image
+from pygments.formatters import HtmlFormatter
+
+ROOT = Path(__file__).resolve().parents[1]
+FRONT = "book/intro.html"
+LEFT_OUT = "book/api/"
+GONE = "script, style, noscript, button, .headerlink, .chapter-map, .toctree-wrapper, .ostrl-live-fallback"
+FORMULA = re.compile(r"\\\((.*?)\\\)|\\\[(.*?)\\\]", re.S)
+MARK = "\ue000{}\ue001"  # stands for a formula until the page is written
+MARKS = re.compile("\ue000(\\d+)\ue001")
+LETTER = re.compile(r'<mi mathvariant="(double-struck|script|bold|bold-italic|fraktur)">([A-Za-z])</mi>')
+
+
+@dataclass
+class Page:
+    """A page of the site on its way into the book."""
+
+    name: str  # as the site has it: notebooks/02_policy_gradient.html
+    title: str
+    part: str
+    article: Tag
+    live: list[str] = field(default_factory=list)  # what each live figure on it is called
+
+    @property
+    def file(self) -> str:
+        return self.name.removesuffix(".html").replace("/", "-") + ".xhtml"
+
+
+def read(site: Path) -> list[Page]:
+    """The front page and the pages of the menu, in its order."""
+    front = BeautifulSoup((site / FRONT).read_text(encoding="utf8"), "html.parser")
+    pages, part = [Page(FRONT, "About this book", "", article(front, FRONT))], ""
+    for entry in front.select("nav.bd-links .caption-text, nav.bd-links .toctree-l1 > a"):
+        if entry.name != "a":
+            part = entry.get_text()
+            continue
+        name = posixpath.normpath(posixpath.join(posixpath.dirname(FRONT), str(entry["href"])))
+        if not name.startswith(LEFT_OUT):
+            page = BeautifulSoup((site / name).read_text(encoding="utf8"), "html.parser")
+            pages.append(Page(name, entry.get_text(), part, article(page, name)))
+    if len(pages) == 1:
+        raise ValueError(f"{site / FRONT} has no menu of chapters (nav.bd-links)")
+    return pages
+
+
+def article(page: BeautifulSoup, name: str) -> Tag:
+    found = page.select_one("article.bd-article")
+    if found is None:
+        raise ValueError(f"{name} has no article.bd-article")
+    return found
+
+
+# ------------------------------------------------------------------------------------------------------- a page's body
+
+
+def clean(page: Page, soup: BeautifulSoup) -> None:
+    """Leave out what needs a script, show what is folded, and let live figures be pictures."""
+    for number, host in enumerate(page.article.select(".ostrl-live-host")):
+        figure = soup.new_tag("figure", attrs={"class": "live"})
+        page.live.append(str(host["data-figure"]))
+        what = f"The live figure {host['data-figure']} in its first state."
+        figure.append(soup.new_tag("img", src=f"images/{still(page, number)}", alt=what))
+        note = soup.new_tag("figcaption")
+        link = soup.new_tag("a", href=f"{{site}}{page.name}")
+        link.string = "the web edition"
+        note.extend(["A live figure in its first state. It answers your hand in ", link, ", and in the notebook."])
+        figure.append(note)
+        host.replace_with(figure)
+    for gone in page.article.select(GONE):
+        gone.decompose()
+    for fold in page.article.select("details"):
+        summary = fold.find("summary")
+        words = summary.get_text(" ", strip=True) if isinstance(summary, Tag) else ""
+        if "above-input" in (fold.get("class") or []):  # code that the page folds
+            summary.decompose()
+            fold.unwrap()
+        elif words.startswith("Proof"):
+            summary.name = "p"
+            summary["class"] = "unfolded"
+            fold.unwrap()
+    for part in page.article.find_all(True):
+        for name in [name for name in part.attrs if name in ("style", "tabindex", "role") or name.startswith("data-")]:
+            del part.attrs[name]
+
+
+def still(page: Page, number: int) -> str:
+    return f"live-{posixpath.basename(page.name).removesuffix('.html')}-{number}.png"
+
+
+def lead(pages: list[Page], site: str | None) -> None:
+    """Links lead to the book's own files, to the published site, or nowhere: then they are words."""
+    files = {page.name: page.file for page in pages}
+    for page in pages:
+        for link in page.article.select("a[href]"):
+            href = str(link["href"])
+            if re.match(r"[a-z]+:", href):
+                continue
+            path, _, fragment = href.removeprefix("{site}").partition("#")
+            name = posixpath.normpath(posixpath.join("" if "{site}" in href else posixpath.dirname(page.name), path))
+            name, anchor = (name if path else page.name), f"#{fragment}" * bool(fragment)
+            if name in files and "{site}" not in href:
+                link["href"] = f"{files[name] if path else ''}{anchor}" or files[name]
+            elif site:
+                link["href"] = f"{site}{name}{anchor}"
+            else:
+                link.unwrap()
+
+
+def pictures(pages: list[Page], site: Path) -> dict[str, bytes]:
+    """The pictures of the pages as PNG, which every reader shows; ``src`` is changed to where they will lie."""
+    found: dict[str, bytes] = {}
+    for page in pages:
+        for image in page.article.select("img"):
+            source = str(image["src"])
+            if source.startswith("images/live-"):
+                continue
+            path = site / posixpath.normpath(posixpath.join(posixpath.dirname(page.name), source))
+            name = f"images/{path.stem}.png"
+            if name not in found:
+                with Image.open(path) as picture:
+                    data = io.BytesIO()
+                    picture.save(data, "PNG", optimize=True)
+                    found[name] = data.getvalue()
+            image["src"] = name
+    return found
+
+
+# ------------------------------------------------------------------------------------------------------------ formulas
+
+
+def take_formulas(page: Page, formulas: list[tuple[str, bool]]) -> None:
+    """Put a mark where a formula stands, and the formula into the list."""
+
+    def mark(found: re.Match[str]) -> str:
+        formulas.append((found[1] or found[2], found[2] is not None))
+        return MARK.format(len(formulas) - 1)
+
+    for text in page.article.find_all(string=FORMULA):
+        if text.find_parent(["pre", "code"]) is None:
+            text.replace_with(FORMULA.sub(mark, text))
+
+
+def mathml(formulas: list[tuple[str, bool]]) -> list[str]:
+    """Each formula as MathML, with its TeX as a description; raises where TeX does not know something."""
+    command = ["node", str(ROOT / "tools/tex2mml.mjs")]
+    done = subprocess.run(command, input=json.dumps(formulas), capture_output=True, text=True, cwd=ROOT, check=False)
+    if done.returncode:
+        reason = re.search(r"^Error: (.*(?:\n(?!\s+at ).*)*)", done.stderr, re.M)
+        raise ValueError(f"MathJax cannot read a formula: {reason[1] if reason else done.stderr}")
+    return [plain(text, tex) for text, (tex, _) in zip(json.loads(done.stdout), formulas, strict=True)]
+
+
+def plain(text: str, tex: str) -> str:
+    """MathML without MathJax's own notes, and with letters that carry their face: readers know no ``mathvariant``."""
+    text = re.sub(r' data-[\w-]+="[^"]*"', "", re.sub(r"\n\s*", "", text))
+    text = LETTER.sub(lambda found: f"<mi>{letter(found[1], found[2])}</mi>", text)
+    return text.replace("<math", f'<math alttext="{html.escape(" ".join(tex.split()))}"', 1)
+
+
+def letter(face: str, character: str) -> str:
+    """The character of a mathematical alphabet: 𝔼 for a double-struck E."""
+    case = "CAPITAL" if character.isupper() else "SMALL"
+    name = f"{face.upper().replace('-', ' ').replace('DOUBLE STRUCK', 'DOUBLE-STRUCK')} {case} {character.upper()}"
+    for full in (f"MATHEMATICAL {name}", name, name.replace("FRAKTUR", "BLACK-LETTER")):
+        try:
+            return unicodedata.lookup(full)
+        except KeyError:  # some stand among the older symbols
+            continue
+    raise ValueError(f"no {face} {character} in Unicode")
+
+
+# ------------------------------------------------------------------------------------------------------- pictures taken
+
+
+COVER = """<!doctype html><meta charset="utf-8"><style>
+  body {{ margin: 0; width: 800px; height: 1200px; background: #fff; color: #1a1a1a; font-family: sans-serif; }}
+  h1 {{ margin: 0; padding: 110px 70px 0; font-size: 62px; line-height: 1.15; }}
+  img {{ display: block; width: 700px; margin: 60px 50px; }}  p {{ margin: 0 70px; font-size: 30px; color: #555; }}
+</style><h1>{title}</h1><img src="{picture}" alt=""><p>{author}</p>"""
+
+
+def photograph(site: Path, pages: list[Page], title: str, author: str) -> dict[str, bytes]:
+    """The cover, and the live figures in their first state, as a browser shows them."""
+    from playwright.sync_api import sync_playwright
+
+    found = {}
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium.find(), args=chromium.ARGUMENTS)
+        view = browser.new_context(viewport={"width": 1200, "height": 900}, device_scale_factor=2, color_scheme="light")
+        tab = view.new_page()
+        for page in pages:
+            if not page.live:
+                continue
+            tab.goto((site / page.name).resolve().as_uri())
+            hosts = tab.locator(".ostrl-live-host")
+            for number in range(len(page.live)):
+                hosts.nth(number).and_(tab.locator("[data-live=yes]")).wait_for(timeout=20_000)
+                found[f"images/{still(page, number)}"] = hosts.nth(number).screenshot()
+        tab.set_viewport_size({"width": 800, "height": 1200})
+        cover = site / "_static/cover.html"  # beside what it shows: a page from nowhere may read no file
+        picture = (ROOT / "book/images/ascent.png").as_uri()
+        cover.write_text(COVER.format(title=title, picture=picture, author=author), encoding="utf8")
+        tab.goto(cover.resolve().as_uri())
+        found["images/cover.png"] = tab.screenshot()
+        cover.unlink()
+        browser.close()
+    return found
+
+
+# ------------------------------------------------------------------------------------------------------------ the book
+
+
+def style() -> str:
+    """The book's style, with the site's colors of code."""
+    colors = HtmlFormatter(style="a11y-high-contrast-light").get_style_defs(".highlight")
+    rules = [rule for rule in colors.splitlines() if rule.startswith(".highlight .")]
+    return (ROOT / "book/paper/epub.css").read_text(encoding="utf8") + "\n".join(rules) + "\n"
+
+
+def bind(site: Path, target: Path, config: dict[str, str], changed: str | None) -> int:
+    """Write the EPUB; returns the number of its formulas."""
+    soup = BeautifulSoup((site / FRONT).read_text(encoding="utf8"), "html.parser")
+    canonical = soup.select_one("link[rel=canonical]")
+    address = str(canonical["href"]).removesuffix(FRONT) if canonical else None
+    pages, formulas = read(site), []
+    for page in pages:
+        clean(page, soup)
+        take_formulas(page, formulas)
+    lead(pages, address)
+    images = pictures(pages, site)
+    set_formulas = mathml(formulas)
+    images |= photograph(site, pages, config["title"], config["author"])
+    chapters = []
+    for page in pages:
+        body = page.article.decode_contents(formatter="minimal")
+        sections = [
+            (str(section["id"]), section.find("h2").get_text())
+            for section in page.article.select("section[id]:has(> h2)")
+        ]
+        whole = MARKS.sub(lambda found: set_formulas[int(found[1])], body)
+        named = [(at, MARKS.sub(lambda found: formulas[int(found[1])][0], words)) for at, words in sections]
+        chapters.append(epub.Chapter(page.file, page.title, page.part, whole, named))
+    said = str(soup.select_one('meta[name="description"]')["content"])
+    about = epub.About(description=said, address=address, changed=changed, **config)
+    epub.write(target, about, chapters, images, style())
+    return len(formulas)
+
+
+def main() -> int:
+    import yaml
+    from configure import last_change
+
+    import ostrl
+
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("site", type=Path)
+    parser.add_argument("target", type=Path)
+    args = parser.parse_args()
+    if not (args.site / FRONT).is_file():
+        print(f"no {FRONT} in {args.site}: run `make book` first", file=sys.stderr)
+        return 1
+    if not chromium.find():
+        print("no Chromium found: install it (Debian: apt-get install chromium) or set $CHROMIUM", file=sys.stderr)
+        return 1
+    told = yaml.safe_load((ROOT / "book/_config.yml").read_text(encoding="utf8"))
+    config = {"title": told["title"], "author": told["author"], "rights": told["copyright"]}
+    count = bind(args.site, args.target, config | {"version": ostrl.__version__}, last_change(ROOT))
+    print(f"{args.target}: {count} formulas, {args.target.stat().st_size / 1e6:.1f} MB")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
