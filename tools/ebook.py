@@ -211,7 +211,7 @@ def photograph(site: Path, pages: list[Page], title: str, author: str) -> dict[s
     found = {}
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium.find(), args=chromium.ARGUMENTS)
-        view = browser.new_context(viewport={"width": 1200, "height": 900}, device_scale_factor=2, color_scheme="light")
+        view = browser.new_context(viewport={"width": 1440, "height": 900}, device_scale_factor=2, color_scheme="light")
         tab = view.new_page()
         for page in pages:
             if not page.live:
