@@ -37,10 +37,12 @@ PAGES = {
 <section id="part"><h2><span class="section-number">1.1. </span>Part \(\theta\)<a class="headerlink" href="#part">#</a>
 </h2><div class="math" id="eq-a"><span class="eqno"><a href="#eq-a">(1.1)</a></span>\[\begin{aligned}
 J &amp;= \mathbb{E}[R] \\ &amp;&lt; 2 \end{aligned}\]</div>
-<details class="admonition hide above-input"><summary><span>Show the code</span></summary>
+<details class="admonition hide above-input"><summary><span class="collapsed">Show the code</span></summary>
 <pre>print(r"\(no formula\)")</pre></details>
 <details><summary>Proof that it is so</summary><p>Clear.</p></details>
 <details><summary>Solution of 1.1</summary><p>Two.</p></details>
+<details class="admonition hide above-input"><summary><span class="collapsed">Solution in code</span>
+<span class="expanded">Hide the code</span></summary><pre>two</pre></details>
 <div class="ostrl-live-host" data-figure="Objective"><p class="ostrl-live-fallback">A live figure.</p></div>
 <table class="ostrl"><tr><td style="--x:1">\(\pi\)</td></tr></table>
 <img alt="A line." src="../_images/line.webp" width="4" height="3"></section></section>""",
@@ -59,7 +61,8 @@ def site(request, tmp_path, monkeypatch):
         path.write_text(f"{HEAD.format(request.param, MENU)}{body}</article></body></html>", encoding="utf8")
     (tmp_path / "site/_images").mkdir()
     Image.new("RGB", (4, 3)).save(tmp_path / "site/_images/line.webp")
-    taken = {"images/cover.png": PNG.getvalue(), "images/live-one-0.png": PNG.getvalue()}
+    said = {"images/cover.png": "The book", "images/live-one-0.png": "The objective. A triangle."}
+    taken = {name: (PNG.getvalue(), words) for name, words in said.items()}
     monkeypatch.setattr(ebook, "photograph", lambda *_: taken)
     return tmp_path / "site"
 
@@ -96,7 +99,7 @@ def test_formulas_are_mathml_with_their_tex_and_numbers_stay(book):
 
 def test_what_is_folded_is_shown_but_solutions(book):
     one = chapter(book, "notebooks-one.xhtml")
-    assert [fold.summary.get_text() for fold in one.select("details")] == ["Solution of 1.1"]
+    assert [fold.summary.get_text() for fold in one.select("details")] == ["Solution of 1.1", "Solution in code"]
     assert one.select_one("p.unfolded").get_text() == "Proof that it is so"
     assert "Show the code" not in one.get_text()
 
@@ -105,7 +108,11 @@ def test_nothing_needs_a_script_or_is_for_a_pointer(book):
     for name in ("book-intro.xhtml", "notebooks-one.xhtml"):
         assert not chapter(book, name).select("script, button, .headerlink, .toctree-wrapper, [style]")
     live = chapter(book, "notebooks-one.xhtml").select_one("figure.live")
-    assert live.img["alt"] == "The live figure Objective in its first state."
+    assert live.img["alt"] == "The objective. A triangle."
+    assert (
+        live.get_text()
+        == "A live figure in its first state. It answers your hand in the web edition, and in the notebook."
+    )
     assert "images/live-one-0.png" in book and "images/line.png" in book
 
 
@@ -174,11 +181,13 @@ def test_live_figures_are_taken_as_they_begin(tmp_path):
         missing("no Chromium found; install it (Debian: apt-get install chromium) or set $CHROMIUM")
     (tmp_path / "notebooks").mkdir()
     (tmp_path / "_static").mkdir()
-    host = '<div class="ostrl-live-host" style="width: 40px; height: 30px"></div>'
+    named = '<p role="group" aria-label="The objective"></p><svg role="img" aria-label="A triangle."></svg>'
+    host = f'<div class="ostrl-live-host" style="width: 40px; height: 30px; overflow: hidden">{named}</div>'
     late = "<script>setTimeout(() => document.querySelector('div').dataset.live = 'yes', 200)</script>"
     (tmp_path / "notebooks/one.html").write_text(f"<!doctype html>{host}{late}", encoding="utf8")
-    page = ebook.Page("notebooks/one.html", "One", "", BeautifulSoup("", "html.parser"), ["Objective"])
+    page = ebook.Page("notebooks/one.html", "One", "", BeautifulSoup("", "html.parser"), ["images/live-one-0.png"])
     taken = ebook.photograph(tmp_path, [page], "The book", "Ada")
-    sizes = {name: Image.open(io.BytesIO(data)).size for name, data in taken.items()}
+    assert taken["images/live-one-0.png"][1] == "The objective. A triangle."
+    sizes = {name: Image.open(io.BytesIO(data)).size for name, (data, _) in taken.items()}
     assert sizes == {"images/live-one-0.png": (80, 60), "images/cover.png": (1600, 2400)}
     assert list((tmp_path / "_static").iterdir()) == []

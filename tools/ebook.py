@@ -44,7 +44,7 @@ class Page:
     title: str
     part: str
     article: Tag
-    live: list[str] = field(default_factory=list)  # what each live figure on it is called
+    live: list[str] = field(default_factory=list)  # the pictures of its live figures
 
     @property
     def file(self) -> str:
@@ -78,25 +78,25 @@ def article(page: BeautifulSoup, name: str) -> Tag:
 # ------------------------------------------------------------------------------------------------------- a page's body
 
 
-def clean(page: Page, soup: BeautifulSoup) -> None:
+def clean(page: Page, soup: BeautifulSoup, site: str | None) -> None:
     """Leave out what needs a script, show what is folded, and let live figures be pictures."""
     for number, host in enumerate(page.article.select(".ostrl-live-host")):
+        page.live.append(f"images/live-{Path(page.name).stem}-{number}.png")
         figure = soup.new_tag("figure", attrs={"class": "live"})
-        page.live.append(str(host["data-figure"]))
-        what = f"The live figure {host['data-figure']} in its first state."
-        figure.append(soup.new_tag("img", src=f"images/{still(page, number)}", alt=what))
         note = soup.new_tag("figcaption")
-        link = soup.new_tag("a", href=f"{{site}}{page.name}")
-        link.string = "the web edition"
-        note.extend(["A live figure in its first state. It answers your hand in ", link, ", and in the notebook."])
-        figure.append(note)
+        where = soup.new_tag("a", href=f"{site}{page.name}") if site else soup.new_tag("span")
+        where.string = "the web edition"
+        note.extend(["A live figure in its first state. It answers your hand in ", where, ", and in the notebook."])
+        figure.extend([soup.new_tag("img", src=page.live[-1]), note])
         host.replace_with(figure)
     for gone in page.article.select(GONE):
         gone.decompose()
     for fold in page.article.select("details"):
-        summary = fold.find("summary")
-        words = summary.get_text(" ", strip=True) if isinstance(summary, Tag) else ""
-        if "above-input" in (fold.get("class") or []):  # code that the page folds
+        summary = fold.summary
+        words = (summary.select_one(".collapsed") or summary).get_text(" ", strip=True)
+        if words.startswith("Solution"):  # stays folded, where the reader knows how
+            summary.string = words
+        elif "above-input" in (fold.get("class") or []):  # code that the page folds
             summary.decompose()
             fold.unwrap()
         elif words.startswith("Proof"):
@@ -108,10 +108,6 @@ def clean(page: Page, soup: BeautifulSoup) -> None:
             del part.attrs[name]
 
 
-def still(page: Page, number: int) -> str:
-    return f"live-{posixpath.basename(page.name).removesuffix('.html')}-{number}.png"
-
-
 def lead(pages: list[Page], site: str | None) -> None:
     """Links lead to the book's own files, to the published site, or nowhere: then they are words."""
     files = {page.name: page.file for page in pages}
@@ -120,10 +116,10 @@ def lead(pages: list[Page], site: str | None) -> None:
             href = str(link["href"])
             if re.match(r"[a-z]+:", href):
                 continue
-            path, _, fragment = href.removeprefix("{site}").partition("#")
-            name = posixpath.normpath(posixpath.join("" if "{site}" in href else posixpath.dirname(page.name), path))
-            name, anchor = (name if path else page.name), f"#{fragment}" * bool(fragment)
-            if name in files and "{site}" not in href:
+            path, _, fragment = href.partition("#")
+            name = posixpath.normpath(posixpath.join(posixpath.dirname(page.name), path)) if path else page.name
+            anchor = f"#{fragment}" if fragment else ""
+            if name in files:
                 link["href"] = f"{files[name] if path else ''}{anchor}" or files[name]
             elif site:
                 link["href"] = f"{site}{name}{anchor}"
@@ -137,7 +133,7 @@ def pictures(pages: list[Page], site: Path) -> dict[str, bytes]:
     for page in pages:
         for image in page.article.select("img"):
             source = str(image["src"])
-            if source.startswith("images/live-"):
+            if source in page.live:
                 continue
             path = site / posixpath.normpath(posixpath.join(posixpath.dirname(page.name), source))
             name = f"images/{path.stem}.png"
@@ -204,8 +200,12 @@ COVER = """<!doctype html><meta charset="utf-8"><style>
 </style><h1>{title}</h1><img src="{picture}" alt=""><p>{author}</p>"""
 
 
-def photograph(site: Path, pages: list[Page], title: str, author: str) -> dict[str, bytes]:
-    """The cover, and the live figures in their first state, as a browser shows them."""
+NAMES = """host => [...host.querySelectorAll(':scope [role=group][aria-label], :scope svg[role=img]')]
+  .map(part => part.getAttribute('aria-label')).slice(0, 2)"""
+
+
+def photograph(site: Path, pages: list[Page], title: str, author: str) -> dict[str, tuple[bytes, str]]:
+    """The cover, and the live figures as they begin, as a browser shows them, each with what it says of itself."""
     from playwright.sync_api import sync_playwright
 
     found = {}
@@ -218,15 +218,17 @@ def photograph(site: Path, pages: list[Page], title: str, author: str) -> dict[s
                 continue
             tab.goto((site / page.name).resolve().as_uri())
             hosts = tab.locator(".ostrl-live-host")
-            for number in range(len(page.live)):
-                hosts.nth(number).and_(tab.locator("[data-live=yes]")).wait_for(timeout=20_000)
-                found[f"images/{still(page, number)}"] = hosts.nth(number).screenshot()
+            for number, name in enumerate(page.live):
+                host = hosts.nth(number)
+                host.and_(tab.locator("[data-live=yes]")).wait_for(timeout=20_000)
+                labels = host.evaluate(NAMES)
+                found[name] = host.screenshot(), ". ".join(label.rstrip(".") for label in labels) + "."
         tab.set_viewport_size({"width": 800, "height": 1200})
         cover = site / "_static/cover.html"  # beside what it shows: a page from nowhere may read no file
         picture = (ROOT / "book/images/ascent.png").as_uri()
         cover.write_text(COVER.format(title=title, picture=picture, author=author), encoding="utf8")
         tab.goto(cover.resolve().as_uri())
-        found["images/cover.png"] = tab.screenshot()
+        found["images/cover.png"] = tab.screenshot(), title
         cover.unlink()
         browser.close()
     return found
@@ -249,12 +251,15 @@ def bind(site: Path, target: Path, config: dict[str, str], changed: str | None) 
     address = str(canonical["href"]).removesuffix(FRONT) if canonical else None
     pages, formulas = read(site), []
     for page in pages:
-        clean(page, soup)
+        clean(page, soup, address)
         take_formulas(page, formulas)
     lead(pages, address)
     images = pictures(pages, site)
     set_formulas = mathml(formulas)
-    images |= photograph(site, pages, config["title"], config["author"])
+    taken = photograph(site, pages, config["title"], config["author"])
+    images |= {name: picture for name, (picture, _) in taken.items()}
+    for image in (image for page in pages for image in page.article.select(".live img")):
+        image["alt"] = taken[str(image["src"])][1]
     chapters = []
     for page in pages:
         body = page.article.decode_contents(formatter="minimal")
