@@ -2,7 +2,7 @@
 
 Sections, terms, functions, what has a number, and symbols.
 
-Sphinx's own index of the search has no numbers and no symbols, and is three times as large. The names are read off the
+Sphinx's own index of the search has no numbers and no symbols, and is twice as large. The names are read off the
 written pages, where all numbers are as a reader sees them.
 """
 
