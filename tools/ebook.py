@@ -18,11 +18,14 @@ import subprocess
 import sys
 import unicodedata
 from dataclasses import dataclass, field
+from importlib import metadata
 from pathlib import Path
 
 import chromium
 import epub
+import yaml
 from bs4 import BeautifulSoup, Tag
+from configure import last_change
 from PIL import Image
 from pygments.formatters import HtmlFormatter
 
@@ -277,11 +280,6 @@ def bind(site: Path, target: Path, config: dict[str, str], changed: str | None) 
 
 
 def main() -> int:
-    import yaml
-    from configure import last_change
-
-    import ostrl
-
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("site", type=Path)
     parser.add_argument("target", type=Path)
@@ -294,7 +292,7 @@ def main() -> int:
         return 1
     told = yaml.safe_load((ROOT / "book/_config.yml").read_text(encoding="utf8"))
     config = {"title": told["title"], "author": told["author"], "rights": told["copyright"]}
-    count = bind(args.site, args.target, config | {"version": ostrl.__version__}, last_change(ROOT))
+    count = bind(args.site, args.target, config | {"version": metadata.version("ostrl")}, last_change(ROOT))
     print(f"{args.target}: {count} formulas, {args.target.stat().st_size / 1e6:.1f} MB")
     return 0
 

@@ -55,8 +55,10 @@ def lead_there(app: Sphinx, page: str, template: str, context: dict[str, Any], d
     """The links of the footer."""
 
     def link(name: str, fragment: str, words: str) -> str:
-        way = f"{context['pathto'](name).rstrip('#')}{fragment}" if name in app.env.found_docs else None
-        return f' · <a href="{way or "#"}">{words}</a>' if way is not None else ""
+        if name not in app.env.found_docs:
+            return ""
+        way = context["pathto"](name).rstrip("#") + fragment
+        return f' · <a href="{way or "#"}">{words}</a>'
 
     links = link(CITE, "", "How to cite") + link(HELP, "#report-an-error", "Report an error")
     if context.get("theme_extra_footer"):
