@@ -7,7 +7,6 @@ drops it from the site again where no page shows a widget. Run ``npm ci --ignore
 from __future__ import annotations
 
 import argparse
-import base64
 import shutil
 import sys
 from pathlib import Path
@@ -45,30 +44,17 @@ FONTS = {  # the faces that the pages use, each with its style sheets in the pac
     "source-sans-3": ["wght.css"],
     "source-code-pro": ["wght.css"],
 }
-AT_ONCE = (
-    "source-serif-4/source-serif-4-latin-wght-normal.woff2",
-    "source-sans-3/source-sans-3-latin-wght-normal.woff2",
-)
 
 
 def fonts(packages: Path, target: Path) -> None:
-    """One style sheet for all faces; of its files a browser takes those of the scripts that a page is written in.
-
-    The two that every page needs stand in the sheet itself: a face that comes later moves the text that is being read,
-    and from a folder on disk a page may not ask for one ahead of time.
-    """
+    """One style sheet for all faces, whole: book/_ext/ostrl_faces.py cuts them to what the pages write."""
     rules = []
     for package, sheets in FONTS.items():
         home, copy = packages / package, target / package
         shutil.copytree(home / "files", copy, ignore=shutil.ignore_patterns("*-opsz-*", "*-standard-*"))
         shutil.copyfile(home / "LICENSE", copy / "LICENSE")
         rules += [(home / sheet).read_text().replace("./files/", f"{package}/") for sheet in sheets]
-    sheet = "\n".join(rules)
-    for name in AT_ONCE:
-        data = base64.b64encode((target / name).read_bytes()).decode()
-        sheet = sheet.replace(f"url({name})", f"url(data:font/woff2;base64,{data})")
-        (target / name).unlink()
-    (target / "fonts.css").write_text(sheet)
+    (target / "fonts.css").write_text("\n".join(rules))
 
 
 def vendor(modules: Path, target: Path) -> list[Path]:

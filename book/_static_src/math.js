@@ -9,17 +9,30 @@
     port1.onmessage = done;
     port2.postMessage(null);
   });
-  // The faces and characters that the book's formulas use: one that comes later has all of a page laid out again.
-  const FACES = ['MJX-BRK', ...['ZERO', 'N', 'DS', 'C', 'S', 'LO', 'SO', 'S3', 'S4', 'S5', 'S7', 'V', 'LT', 'RB', 'EM']
-    .map(face => `MJX-NCM-${face}`)];
+  // The faces and characters that the book's formulas use. All faces are put into use in one step, before the first
+  // formula: whenever one comes by itself, the whole page is laid out again. (From a folder on disk nothing can be fetched.)
+  const FACES = ['BRK', ...['ZERO', 'N', 'DS', 'C', 'S', 'LO', 'SO', 'S3', 'S4', 'S5', 'S7', 'V', 'LT', 'RB', 'EM']
+    .map(face => `NCM-${face}`)];
   const CHARACTERS = ['double-struck', 'script', 'calligraphic'];
+  const home = document.querySelector('script[src*="mathjax/startup.js"]').src;
+  async function fetched(name) {
+    const file = `fonts/mathjax-newcm-font/chtml/woff2/mjx-ncm-${name.replace('NCM-', '').toLowerCase()}.woff2`;
+    const url = new URL(file, home);
+    return [`MJX-${name}`, location.protocol === 'file:' ? `url("${url}")` : await (await fetch(url)).arrayBuffer()];
+  }
+  const files = Promise.allSettled(FACES.map(fetched));
   async function faces() {
     const { font } = MathJax.startup.document.outputJax;
     await Promise.all(CHARACTERS.map(name => font.loadDynamicFile(font.CLASS.dynamicFiles[name])));
-    MathJax.startup.document.updateDocument();   // the style sheet with the faces
-    const needed = [...document.fonts].filter(face => FACES.includes(face.family.replace(/["']/g, '')));
     const late = new Promise(done => setTimeout(done, 2000));   // formulas don't wait for a face for ever,
-    await Promise.race([Promise.allSettled(needed.map(face => face.load())), late]);   // nor miss one that can't be had
+    const come = await Promise.race([files, late]) ?? [];         // nor miss one that can't be had
+    const ours = new Map(come.filter(file => file.value).map(({ value: [family, source] }) => [family, new FontFace(family, source)]));
+    for (const rules of [font.CLASS.defaultFonts, font.fontUsage]) {   // MathJax need not ask for what is there
+      for (const [name, rule] of Object.entries(rules)) if (rule.src && ours.has(rule['font-family'])) delete rules[name];
+    }
+    for (const face of ours.values()) document.fonts.add(face);
+    MathJax.startup.document.updateDocument();                    // its style sheet
+    await Promise.race([Promise.allSettled([...ours.values()].map(face => face.load())), late]);
   }
   const inView = math => {
     const { top, bottom } = math.getBoundingClientRect();
