@@ -39,7 +39,7 @@ def sheet(tmp_path_factory):
         shutil.copyfile(FILES / f"{name}.woff2", folder / f"source-serif-4/{name}.woff2")
     sheet = folder / "fonts.css"
     sheet.write_text("\n".join(RULE.format(name=name, span=span) for name, span in FACES.items()))
-    ostrl_faces.cut(sheet, ostrl_faces.written(["caf&eacute; \\u03c0 – &lt;β"]))
+    ostrl_faces.cut(sheet, ostrl_faces.written(["na&iuml;ve \\u03c0 – &lt;β"]))
     return sheet
 
 
@@ -49,8 +49,8 @@ def font(rule):
 
 
 def test_what_is_written_is_known_however_it_is_written():
-    points = ostrl_faces.written(["caf&eacute; \\u03c0 –", "β"])
-    assert {ord(letter) for letter in "éπ–β"} | set(range(0x20, 0x7F)) == points
+    points = ostrl_faces.written(["na&iuml;ve \\u03c0 –", "β"])
+    assert {ord(letter) for letter in "ïπ–β"} | set(range(0x20, 0x7F)) == points
 
 
 def test_a_range_is_read_as_a_browser_reads_it():
@@ -60,7 +60,7 @@ def test_a_range_is_read_as_a_browser_reads_it():
 def test_a_face_has_the_characters_that_are_written_and_the_weights_that_are_used(sheet):
     latin, greek, italic = ostrl_faces.RULE.findall(sheet.read_text())  # nothing in Cyrillic is written
     with font(latin) as face:
-        assert set(face.getBestCmap()) == set(range(0x20, 0x7F)) | {0xE9, 0x2013}
+        assert set(face.getBestCmap()) == set(range(0x20, 0x7F)) | {0xEF, 0x2013}
         (axis,) = face["fvar"].axes
         assert (axis.minValue, axis.maxValue) == (400, 700)
         assert "kern" in {record.FeatureTag for record in face["GPOS"].table.FeatureList.FeatureRecord}
