@@ -13,7 +13,8 @@ from sphinx.application import Sphinx
 EARLY = """\
 if (document.documentElement.dataset.theme === 'auto')
   document.documentElement.dataset.theme = matchMedia('(prefers-color-scheme: dark)').matches ? 'dark' : 'light';
-for (const face of ['Serif 4', 'Sans 3']) document.fonts.load(`1em "Source ${face} Variable"`);"""
+for (const face of ['Serif 4', 'Sans 3'])   // a letter of each of its files
+  document.fonts.load(`1em "Source ${face} Variable"`, 'a\\u03c9\\u011d');"""
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
