@@ -71,6 +71,13 @@ def test_formulas_are_read_in_letters(tex, text):
     assert letters(tex) == text
 
 
+@pytest.mark.parametrize(
+    ("name", "short"), [("leave-one-out", "loo"), ("leave_one_out", "loo"), ("log-derivative trick", "ldt"), ("to", "")]
+)
+def test_a_name_of_three_words_is_found_by_its_initials(name, short):
+    assert ostrl_names.initials(name) == short
+
+
 def test_what_a_name_stands_for_is_cut_at_the_end_of_a_word():
     assert ostrl_names.words("word " * 20) == "word " * 14 + "…"
 
@@ -80,9 +87,10 @@ def test_what_a_name_stands_for_is_cut_at_the_end_of_a_word():
 NAMES = [
     [1, "4 Baselines", "", "notebooks/04.html", ""],
     [1, "4.5 Leave one out", "Baselines", "notebooks/04.html#leave-one-out", ""],
+    [1, "4.7 A loop", "Baselines", "notebooks/04.html#loop", ""],
     [1, "4.6 A gradient (again)", "Baselines", "notebooks/04.html#again", ""],
     [0, "KL divergence", "glossary", "book/glossary.html#term-KL-divergence", ""],
-    [2, "leave_one_out", "ostrl.weighting", "book/api/weighting.html#ostrl.weighting.leave_one_out", ""],
+    [2, "leave_one_out", "ostrl.weighting", "book/api/weighting.html#ostrl.weighting.leave_one_out", "loo"],
     [3, "Equation (2.5)", "The theorem", "notebooks/02.html#equation-eq-a", ""],
     [3, "Equation (12.5)", "Later", "notebooks/12.html#equation-eq-b", ""],
     [3, "Theorem 2.2", "The theorem", "notebooks/02.html#thm-a", "thm"],
@@ -136,6 +144,7 @@ def test_what_begins_with_the_letters_comes_first_and_says_where_it_is(page):
         ("nabla", ["∇J the gradient"]),
         ("r", ["R the return"]),
         ("kl", ["KL divergence glossary"]),
+        ("loo", ["leave_one_out ostrl.weighting", "4.7 A loop Baselines"]),
     ],
 )
 def test_numbers_and_symbols_are_names_too(page, typed, found):

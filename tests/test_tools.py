@@ -444,6 +444,7 @@ def axe(rule: str, html: str) -> dict[str, Any]:
         (axe("color-contrast", "<p>"), "axe color-contrast (serious)"),
         (axe("region", "<div class='ours'>"), "axe region"),
         (record() | {"search": 0}, "the search of the built site finds nothing"),
+        (record() | {"search": 9, "signs": False}, "finds nothing for ∇"),
         (record() | {"search": 9, "passage": "On this page"}, "shows no passage that says gradient"),
         (record() | {"named": ""}, "offers nothing for Theorem 2.2"),
         (record() | {"meant": ""}, "takes gradinet for nothing, not gradient"),

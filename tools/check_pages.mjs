@@ -350,6 +350,9 @@ async function main() {
           const number = await open(context, `${origin}/search.html?q=Theorem+2.2`, blank());   // and what has a number
           result.named = await number.locator('ul.suggestions a').first().innerText({ timeout: 15_000 }).catch(() => '');
           await number.close();
+          const sign = await open(context, `${origin}/search.html?q=${encodeURIComponent('∇')}`, blank());   // and signs, in the text
+          result.signs = await comes(sign.locator('#search-results ul.search li a').first().waitFor({ timeout: 15_000 }));
+          await sign.close();
         }
         if (fs.existsSync(path.join(site, '404.html'))) {      // an unknown address, deep down, is answered with a whole page
           const lost = result.lost = blank(), page = await open(context, `${origin}/no/such/page.html`, lost);

@@ -67,6 +67,8 @@ def judge(report: dict[str, Any]) -> list[str]:
         ]
     if "search" in report and not report["search"]:
         lines.append("the search of the built site finds nothing for gradient")
+    if not report.get("signs", True):
+        lines.append("the search of the built site finds nothing for ∇")
     if report.get("meant", "gradient") != "gradient":
         lines.append(f"the search of the built site takes gradinet for {report['meant'] or 'nothing'}, not gradient")
     if not report.get("named", "Theorem 2.2").startswith("Theorem 2.2"):

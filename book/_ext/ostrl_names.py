@@ -62,6 +62,12 @@ def letters(tex: str) -> str:
     return unicodedata.normalize("NFC", re.sub(r" *∣ *", " | ", re.sub(r"[{}\\]", "", tex)))
 
 
+def initials(name: str) -> str:
+    """What a name of three words or more is shortened to: ``loo`` for leave-one-out and ``leave_one_out``."""
+    parts = re.split(r"[-_ ]", name.lower())
+    return "".join(part[:1] for part in parts) if len(parts) > 2 else ""
+
+
 def sign(name: str) -> str | None:
     """The sign of a TeX command, or ``None`` where it is none of one letter."""
     found = html.unescape(f"&{name};")
@@ -88,10 +94,11 @@ def on_page(page: str, text: str) -> Iterator[Name]:
         elif "figure" in found:
             yield Name(3, found["drawn"], words(found["caption"]), f"{page}#{found['figure']}")
         elif "term" in found:
-            yield Name(0, words(found["word"]), "glossary", f"{page}#{found['term']}")
+            term = words(found["word"])
+            yield Name(0, term, "glossary", f"{page}#{found['term']}", initials(term))
         else:
             module, _, name = found["code"].rpartition(".")
-            yield Name(2, name, module, f"{page}#{found['code']}")
+            yield Name(2, name, module, f"{page}#{found['code']}", initials(name))
 
 
 def symbols(page: str, text: str) -> Iterator[Name]:

@@ -101,9 +101,15 @@
   const NONE = "Your search did not match any documents. Please make sure that all words are spelled correctly and that you've selected enough categories.";
   Documentation.addTranslations({ messages: { [NONE]: 'No page has all of these words.' }, plural_expr: 'n == 1 ? 0 : 1', locale: 'en' });
 
+  // Signs stand in the text by their names in TeX, and are asked for by these.
+  const SIGNS = { '∇': 'nabla', '∑': 'sum', 'Σ': 'sum' };
+  'α alpha β beta γ gamma δ delta ε epsilon η eta θ theta κ kappa λ lambda μ mu π pi ρ rho σ sigma τ tau φ varphi ω omega'
+    .split(' ').forEach((sign, i, all) => { if (i % 2 === 0) SIGNS[sign] = all[i + 1]; });
+  const spelled = text => text.replace(/[^\x00-\x7f]/gu, sign => (SIGNS[sign] ? ` ${SIGNS[sign]} ` : sign));
+
   const query = Search.query;
   Search.query = text => {
-    query(text);
+    query(spelled(text));
     const better = suggestion(text);
     if (!better) return;
     const line = document.createElement('p'), link = document.createElement('a');

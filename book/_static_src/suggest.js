@@ -20,10 +20,12 @@
     return names;
   }
 
-  // Names that begin with what was typed, then those that have all of its words, at best as the beginnings of words.
+  // Names that begin with what was typed or have it for initials, then those that have all of its words, at best as the
+  // beginnings of words.
   function best(known, typed) {
     const parts = typed.split(' ').map(word => new RegExp(`(?<![\\p{L}\\d])${word.replace(/[.*+?^${}()|[\]\\]/g, '\\$&')}`, 'u'));
     const fit = ({ low, keys }) => {
+      if (typed.length > 2 && keys.split(' ').includes(typed)) return 0;
       if (low.replace(/^[\d.]+ /, '').startsWith(typed) || low.startsWith(typed)) return 0;
       if (parts.every(part => part.test(low) || (typed.length > 1 && part.test(keys)))) return 1;
       return low.includes(typed) && /^\p{L}{2}/u.test(typed) ? 2 : 3;
