@@ -91,6 +91,11 @@ def test_the_entry_to_cite_has_the_version_and_the_address(site):
     assert (link.get_text(), link["href"]) == ("How to cite", "../book/cite.html")
 
 
+def test_the_index_is_linked_from_every_page(site):
+    (link,) = page(site, "notebooks/surprises").select("a[href='../genindex.html']")
+    assert link.get_text() == "Index"
+
+
 def test_a_report_begun_on_a_page_asks_for_what_is_needed(site):
     found = page(site, "notebooks/surprises").select("a[href*='issues/new']")
     assert len(found) == bool(site[0])

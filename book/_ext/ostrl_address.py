@@ -19,6 +19,7 @@ from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
 HELP, CITE = "book/troubleshooting", "book/cite"
+INDEX = "genindex"  # no page of ours: Sphinx writes it
 EMPTY = "Your%20issue%20content%20here."  # what the theme begins a report with
 ASKED = """\
 What I read or did:
@@ -55,12 +56,12 @@ def lead_there(app: Sphinx, page: str, template: str, context: dict[str, Any], d
     """The links of the footer."""
 
     def link(name: str, fragment: str, words: str) -> str:
-        if name not in app.env.found_docs:
+        if name not in (*app.env.found_docs, INDEX):
             return ""
         way = context["pathto"](name).rstrip("#") + fragment
         return f' · <a href="{way or "#"}">{words}</a>'
 
-    links = link(CITE, "", "How to cite") + link(HELP, "#report-an-error", "Report an error")
+    links = link(INDEX, "", "Index") + link(CITE, "", "How to cite") + link(HELP, "#report-an-error", "Report an error")
     if context.get("theme_extra_footer"):
         context["theme_extra_footer"] = context["theme_extra_footer"].replace("</p>", f"{links}</p>")
 
