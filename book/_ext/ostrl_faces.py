@@ -45,14 +45,19 @@ def spans(rule: str) -> set[int]:
     return found
 
 
-def shrink(font: Path, points: set[int]) -> None:
-    """Leave these characters, and no others, in a font (``.woff2``), and the weights that the book is set in."""
-    options = subset.Options(flavor="woff2")
+def keep(points: set[int], font: Path, target: Path) -> None:
+    """Write a font with these characters, and no others, in the format that the target's suffix names."""
+    options = subset.Options(flavor=target.suffix[1:])
     part = subset.Subsetter(options)
     part.populate(unicodes=points)
     with subset.load_font(font, options) as whole:
         part.subset(whole)
-        subset.save_font(whole, font, options)
+        subset.save_font(whole, target, options)
+
+
+def shrink(font: Path, points: set[int]) -> None:
+    """Leave these characters, and no others, in a font (``.woff2``), and the weights that the book is set in."""
+    keep(points, font, font)
     with TTFont(font, lazy=False) as wide:
         instancer.instantiateVariableFont(wide, {"wght": WEIGHTS}).save(font)
 

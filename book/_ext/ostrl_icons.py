@@ -11,7 +11,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from fontTools import subset
+from ostrl_faces import keep
 from sphinx.application import Sphinx
 
 SHEET = "styles/pydata-sphinx-theme.css"
@@ -40,12 +40,7 @@ def letters(sheets: list[str]) -> set[int]:
 
 def shrink(font: Path, points: set[int]) -> None:
     """Replace a font (``.ttf``, ``.woff2``) by one with these letters alone (``.woff``)."""
-    options = subset.Options(flavor="woff")
-    part = subset.Subsetter(options)
-    part.populate(unicodes=points)
-    with subset.load_font(font, options) as whole:
-        part.subset(whole)
-        subset.save_font(whole, font.with_suffix(".woff"), options)
+    keep(points, font, font.with_suffix(".woff"))
     font.unlink()
     font.with_suffix(".woff2").unlink()
 
