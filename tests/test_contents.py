@@ -40,17 +40,3 @@ def test_what_the_theme_shows_stays_where_its_heading_is_near_the_top(page):
     page.evaluate("document.querySelector('a').classList.add('active')")
     page.evaluate("document.getElementById('one').scrollIntoView()")
     assert active(page) == ["1"]
-
-
-def test_a_drawer_closes_when_a_place_on_this_page_is_chosen(browser, tmp_path):
-    drawer = """<!doctype html><dialog id="pst-secondary-sidebar-modal"><p>Text</p><a href="#two">2</a>
-    <a href="other.html" onclick="return false">3</a></dialog><h2 id="two">Two</h2>
-    <script src="contents.js"></script>"""
-    page = browser.new_page()
-    page.goto(page_alone(tmp_path, drawer, "contents.js"))
-    page.evaluate("document.querySelector('dialog').showModal()")
-    for choice, left_open in [("p", True), ("a[href='other.html']", True), ("a[href='#two']", False)]:
-        page.locator(f"dialog {choice}").click()
-        assert page.evaluate("document.querySelector('dialog').open") is left_open
-    assert page.url.endswith("#two")
-    page.close()

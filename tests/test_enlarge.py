@@ -18,7 +18,7 @@ FIGURE = """<figure id="fig-a"><img width="1200" height="900" alt="A line." src=
 PAGE = f"""<!doctype html><html lang="en"><meta name="viewport" content="width=device-width">
 <style>figure img {{ max-width: 100%; height: auto; }}</style>
 <main class="bd-article">{ostrl_figures.enlargeable(FIGURE)}</main>
-<link rel="stylesheet" href="figures.css"><script src="figures.js"></script></html>"""
+<link rel="stylesheet" href="figures.css"><script src="back.js"></script><script src="figures.js"></script></html>"""
 
 
 @pytest.fixture
@@ -26,7 +26,7 @@ def page(browser, tmp_path, request):
     (tmp_path / "a.svg").write_text('<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 4 3"/>', encoding="utf8")
     context = browser.new_context(viewport={"width": getattr(request, "param", 390), "height": 800}, has_touch=True)
     page = context.new_page()
-    page.goto(page_alone(tmp_path, PAGE, "figures.css", "figures.js"))
+    page.goto(page_alone(tmp_path, PAGE, "figures.css", "figures.js", "back.js"))
     yield page
     context.close()
 
@@ -82,7 +82,7 @@ def test_back_closes_it_and_leaves_the_reader_where_they_were(page, leave):
     else:
         page.get_by_role("button", name="Close").tap()
     page.get_by_role("dialog").wait_for(state="hidden")
-    page.wait_for_function("!history.state?.enlarged")
+    page.wait_for_function("!history.state?.over")
     page.wait_for_timeout(100)
     assert page.evaluate("[scrollY, location.hash]") == [place, "#end"]
     page.go_back()  # the next step leads on, not to the dialog again

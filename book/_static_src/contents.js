@@ -1,10 +1,6 @@
 // "On this page" says where the reader is after a jump too (Home, End, a dragged scroll bar): the theme looks only at
-// headings that come into view near the top, and after a jump that passes them keeps the one before. On a phone it is a
-// drawer, and so is the book's contents: a link to this page closes it, so that what was chosen is seen.
+// headings that come into view near the top, and after a jump that passes them keeps the one before.
 (() => {
-  for (const drawer of document.querySelectorAll('#pst-primary-sidebar-modal, #pst-secondary-sidebar-modal')) {
-    drawer.addEventListener('click', event => { if (event.target.closest('a[href^="#"]')) drawer.close(); });
-  }
   const contents = document.getElementById('pst-page-toc-nav');
   if (!contents) return;
   const sections = [...contents.querySelectorAll('a[href^="#"]')].map(link => [link, document.getElementById(link.getAttribute('href').slice(1))]).filter(([, section]) => section);

@@ -1,5 +1,4 @@
-// A figure, as large as twice the window is wide, in a dialog that scrolls: by its button, or by a tap on it. Back closes
-// it, as it does in an app: the open dialog is a step of the tab's history.
+// A figure, as large as twice the window is wide, in a dialog that scrolls: by its button, or by a tap on it.
 (() => {
   const buttons = document.querySelectorAll('main figcaption .enlarge');
   if (!buttons.length) return;
@@ -12,15 +11,6 @@
   close.addEventListener('click', () => dialog.close());
   dialog.append(close, room);
   document.body.append(dialog);
-  let place = null;                                           // Back would scroll to the heading that the address names
-  dialog.addEventListener('close', () => { if (history.state?.enlarged) history.back(); });
-  addEventListener('popstate', () => {
-    dialog.close();
-    if (place === null) return;
-    const top = place;
-    place = null;
-    requestAnimationFrame(() => scrollTo({ top, behavior: 'instant' }));
-  });
 
   for (const button of buttons) {
     const figure = button.closest('figure'), name = button.getAttribute('aria-label').replace('Enlarge ', '');
@@ -31,8 +21,6 @@
       room.replaceChildren(shown);
       room.setAttribute('aria-label', `${name}, enlarged`);
       dialog.setAttribute('aria-label', name);
-      place = scrollY;
-      history.pushState({ enlarged: true }, '');
       dialog.showModal();
       room.scrollTo(0, 0);
     };

@@ -1,7 +1,7 @@
 // A small card beside a link to an equation, claim, figure, citation or glossary term shows what the link leads to. The
 // page brings the cards' contents itself (book/_ext/ostrl_previews.py). The pointer opens a card by resting on the link,
 // the keyboard by reaching it; Escape, leaving, or following the link closes it. On a touch screen a first tap opens the
-// card and a second one follows the link.
+// card and a second one follows the link; Back closes the card.
 (() => {
   const data = document.getElementById('previews');
   const main = document.querySelector('main');
@@ -25,6 +25,7 @@
     owner?.removeAttribute('aria-describedby');
     owner = null;
     card.hidden = true;
+    return overPage.closed(close);
   }
 
   // Below the link, or above it where there is more room; never wider than the window.
@@ -75,9 +76,12 @@
   document.addEventListener('focusout', event => { if (event.target === owner) close(); });
   document.addEventListener('click', event => {
     const target = link(event);
-    if (!touch || !target || target === owner) return target && close();
+    if (!target) return;
+    if (!touch) return close();
     event.preventDefault();
+    if (target === owner) return close().then(() => location.assign(target.href));
     open(target, '<p class="preview-where">Tap the link again to go there.</p>');
+    overPage.opened(close);
   });
   document.addEventListener('pointerdown', event => {
     touch = event.pointerType === 'touch';

@@ -91,7 +91,6 @@
   }
 
   input.addEventListener('input', offer);
-  list.addEventListener('click', event => { if (event.target.closest('a')) dialog.close(); });   // it may lead to this page
   dialog.addEventListener('keydown', event => {
     const step = { ArrowDown: 1, ArrowUp: -1 }[event.key], stops = [input, ...list.querySelectorAll('a')];
     const next = step && stops[stops.indexOf(document.activeElement) + step];
