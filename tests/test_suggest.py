@@ -5,12 +5,14 @@ import sys
 from pathlib import Path
 
 import pytest
+from docutils.core import publish_doctree
 from in_browser import page_alone
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "book/_ext"))
 
 import ostrl_names  # noqa: E402
+import ostrl_passages  # noqa: E402
 from ostrl_names import Name, letters  # noqa: E402
 
 # ----------------------------------------------------------------------------------------------- read off the pages
@@ -65,7 +67,13 @@ def test_a_symbol_is_found_by_its_letters_and_by_what_they_are_called():
 
 @pytest.mark.parametrize(
     ("tex", "text"),
-    [(r"\mathbb E[R \mid o]", "E[R | o]"), (r"\lVert s \rVert^2", "‖s ‖^2"), (r"\text{pass@}k", "pass@k"), ("a", "a")],
+    [
+        (r"\mathbb E[R \mid o]", "E[R | o]"),
+        (r"\lVert s \rVert^2", "‖s ‖^2"),
+        (r"\text{pass@}k", "pass@k"),
+        (r"\tfrac{1}{N} \cdot \frac12", "1/N ·1/2"),
+        ("a", "a"),
+    ],
 )
 def test_formulas_are_read_in_letters(tex, text):
     assert letters(tex) == text
@@ -80,6 +88,38 @@ def test_a_name_of_three_words_is_found_by_its_initials(name, short):
 
 def test_what_a_name_stands_for_is_cut_at_the_end_of_a_word():
     assert ostrl_names.words("word " * 20) == "word " * 14 + "…"
+
+
+def test_passages_are_what_a_section_says_itself_with_its_formulas_in_letters():
+    page = publish_doctree(PAGE, settings_overrides={"doctitle_xform": False})
+    assert ostrl_passages.sections("a.html", page) == [
+        ostrl_passages.Section("Top", "a.html#top", ["Of π, here."]),
+        ostrl_passages.Section("Below", "a.html#below", ["In a box.", "In a list."]),
+    ]
+    assert [ostrl_passages.rank(page) for page in ("notebooks/01", "book/glossary", "book/api/batch")] == [0, 1, 2]
+
+
+PAGE = r"""
+Top
+===
+
+Of :math:`\pi`,
+here.
+
+Below
+-----
+
+.. note:: In a box.
+
+* In a list.
+
+::
+
+   code
+
+Silent
+------
+"""
 
 
 # ------------------------------------------------------------------------------------------------- offered and shown
@@ -98,6 +138,13 @@ NAMES = [
     [4, "ρ", "a ratio", "book/notation.html#b", "rho"],
     [4, "R", "the return", "book/notation.html#a", ""],
 ]
+PASSAGES = [
+    ["Baselines", 0, [
+        ["Leave one out", "notebooks/04.html#leave", ["The others say nothing about it.", "It reduces the variance."]],
+        ["Notes", "notebooks/04.html#notes", ["Called the score-function method.", "A score, a function: σ^2."]]]],
+    ["Glossary", 1, [["score", "book/glossary.html#score", ["A score function, " + "and so on, " * 30]]]],
+    ["Look", 0, [["Look", "notebooks/05.html#look", ["Look, a loop. The function has a score. Scores, a function."]]]],
+]  # fmt: skip
 DIALOG = """<!doctype html><html data-content_root="./"><meta charset="utf-8"><dialog id="pst-search-dialog">
 <form><input type="search" name="q"></form></dialog>
 <script src="slips.js"></script><script src="suggest.js"></script></html>"""
@@ -109,6 +156,7 @@ RESULTS = """<!doctype html><html data-content_root="./"><meta charset="utf-8"><
 def page(browser, tmp_path, request):
     (tmp_path / "_static").mkdir()
     (tmp_path / "_static/names.js").write_text(f"ostrlNames({json.dumps(NAMES)})", encoding="utf8")
+    (tmp_path / "_static/passages.js").write_text(f"ostrlPassages({json.dumps(PASSAGES)})", encoding="utf8")
     page = browser.new_page()
     address = page_alone(tmp_path, getattr(request, "param", DIALOG), "suggest.js", "slips.js")
     page.goto(f"{address}?q=THEOREM+2.2")
@@ -122,7 +170,7 @@ def offered(page, typed, status):
     page.locator("input").fill(typed)
     said = "said => document.querySelector('[role=status]').textContent.startsWith(said)"
     page.wait_for_function(said, arg=status)
-    return page.locator("ul a").all_inner_texts()
+    return page.locator("ul").first.locator("a").all_inner_texts()
 
 
 def test_what_begins_with_the_letters_comes_first_and_says_where_it_is(page):
@@ -160,11 +208,11 @@ def test_it_says_what_can_be_typed_and_that_nothing_was_found(page):
     assert page.locator(".said").is_visible()
     assert "a symbol" in page.locator(".said").inner_text()
     assert offered(page, "nothing like it", "No suggestions. Return searches") == []
-    assert page.locator("ul").is_hidden()
+    assert page.locator("ul").first.is_hidden()
     assert offered(page, "", "A word, a symbol") == []
 
 
-def test_arrows_go_through_them_and_back_and_the_way_closes_the_dialog(page):
+def test_arrows_go_through_them_and_back(page):
     offered(page, "leav", "2 sugg")
     page.locator("input").focus()
     stops = []
@@ -172,17 +220,48 @@ def test_arrows_go_through_them_and_back_and_the_way_closes_the_dialog(page):
         page.keyboard.press(key)
         stops.append(page.evaluate("[...document.querySelectorAll('input, ul a')].indexOf(document.activeElement)"))
     assert stops == [1, 2, 2, 1, 0]
-    page.evaluate("document.querySelector('ul').addEventListener('click', event => event.preventDefault())")
-    page.locator("ul a").first.click()
-    assert not page.evaluate("document.querySelector('dialog').open")
 
 
 def test_without_the_names_nothing_is_offered_and_nothing_breaks(page, tmp_path):
     errors = []
     page.on("pageerror", lambda error: errors.append(error))
     (tmp_path / "_static/names.js").unlink()
+    (tmp_path / "_static/passages.js").unlink()
     assert offered(page, "leave", "No sugg") == []
     assert errors == []
+
+
+@pytest.mark.parametrize(
+    ("typed", "found"),
+    [
+        ("score function", ["Notes Baselines", "score Glossary", "Look"]),  # these very words first, hyphen or not
+        ("function score", ["Notes Baselines", "Look", "score Glossary"]),
+        ("sigma", ["Notes Baselines"]),  # signs by their names
+        ("σ", ["Notes Baselines"]),
+        ("loo", []),  # a short word is a whole one
+    ],
+)
+def test_sections_whose_text_says_it_stand_below(page, typed, found):
+    page.evaluate("document.querySelector('[role=status]').textContent = 'waits'")
+    page.locator("input").fill(typed)
+    page.wait_for_function("!document.querySelector('[role=status]').textContent.startsWith('waits')")
+    sections = page.locator("ul").nth(1)
+    heads = "all => all.map(a => [...a.childNodes].slice(0, 3).map(n => n.textContent).join('').trim())"
+    assert sections.locator("a").evaluate_all(heads) == found
+    assert sections.is_visible() is bool(found)
+
+
+def test_a_passage_is_cut_around_the_words_and_marks_them(page):
+    offered(page, "score function", "No suggestions, 3 sections in the text.")
+    passages = page.locator("ul small")
+    assert passages.nth(0).inner_text() == "Called the score-function method."
+    assert passages.nth(1).inner_text().startswith("A score function, and so on,")
+    assert passages.nth(1).inner_text().endswith(" …")
+    assert len(passages.nth(1).inner_text()) < 140
+    assert page.locator("mark").all_inner_texts()[:3] == ["score", "function", "score function"]
+    page.locator("input").focus()
+    page.keyboard.press("ArrowDown")
+    assert page.evaluate("document.activeElement.getAttribute('href')") == "./notebooks/04.html#notes"
 
 
 @pytest.mark.parametrize("page", [RESULTS], indirect=True)

@@ -20,6 +20,10 @@ from bs4 import BeautifulSoup
 from sphinx.application import Sphinx
 
 SHOWN = 72  # letters of what a name stands for
+SIGNS = {  # what HTML calls otherwise, or calls another sign
+    "cdot": "·", "dots": "…", "infty": "∞", "to": "→", "partial": "∂", "star": "*",
+    "quad": " ", "qquad": " ", "sqrt": "√",
+}  # fmt: skip
 PIECE = re.compile(
     r'<h[1-6]>(?:<span class="section-number">(?P<section>[^<]*?)\.? ?</span>)?(?P<title>(?:(?!</h\d>).)*?)'
     r'<a class="headerlink" href="#(?P<at>[^"]*)"'
@@ -58,6 +62,8 @@ def letters(tex: str) -> str:
     tex = re.sub(r"\\hat\s*(\w)", "\\1\u0302", tex)
     tex = re.sub(r"\\bar\s*(\w)", "\\1\u0304", tex)
     tex = re.sub(r"\\[lr](?=[vV]ert\b)", r"\\", tex)
+    tex = re.sub(r"\\[dt]?frac\s*(?:\{([^{}]*)\}|(\w))\s*(?:\{([^{}]*)\}|(\w))", r"\1\2/\3\4", tex)
+    tex = re.sub(r"\\(?:[bB]ig[lrm]?|left|right|displaystyle)\b|\\(?=[,;!: ])[,;!:]?", " ", tex)
     tex = re.sub(r"\\([A-Za-z]+) ?", lambda name: sign(name[1]) or f"{name[1]} ", tex)
     return unicodedata.normalize("NFC", re.sub(r" *∣ *", " | ", re.sub(r"[{}\\]", "", tex)))
 
@@ -70,6 +76,8 @@ def initials(name: str) -> str:
 
 def sign(name: str) -> str | None:
     """The sign of a TeX command, or ``None`` where it is none of one letter."""
+    if name in SIGNS:
+        return SIGNS[name]
     found = html.unescape(f"&{name};")
     return found if len(found) == 1 else None
 

@@ -102,9 +102,7 @@
   Documentation.addTranslations({ messages: { [NONE]: 'No page has all of these words.' }, plural_expr: 'n == 1 ? 0 : 1', locale: 'en' });
 
   // Signs stand in the text by their names in TeX, and are asked for by these.
-  const SIGNS = { '∇': 'nabla', '∑': 'sum', 'Σ': 'sum', α: 'alpha', β: 'beta', γ: 'gamma', δ: 'delta', ε: 'epsilon', η: 'eta',
-    θ: 'theta', κ: 'kappa', λ: 'lambda', μ: 'mu', π: 'pi', ρ: 'rho', σ: 'sigma', τ: 'tau', φ: 'varphi', ω: 'omega' };
-  const spelled = text => text.replace(/[^\x00-\x7f]/gu, sign => (SIGNS[sign] ? ` ${SIGNS[sign]} ` : sign));
+  const spelled = text => text.replace(/[^\x00-\x7f]/gu, sign => (searchSigns[sign] ? ` ${searchSigns[sign]} ` : sign));
 
   const query = Search.query;
   Search.query = text => {
