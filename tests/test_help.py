@@ -38,7 +38,7 @@ def site(request, tmp_path_factory):
     (folder / "notebooks/surprises.ipynb").write_text(notebook, encoding="utf8")
     env = {"OSTRL_REPOSITORY": request.param} if request.param else {}
     config = configure.configured(yaml.safe_load((ROOT / "book/_config.yml").read_text(encoding="utf8")), env)
-    extensions = {name: str(ROOT / "book/_ext") for name in ("ostrl_address", "ostrl_download")}
+    extensions = {name: str(ROOT / "book/_ext") for name in ("ostrl_address", "ostrl_colab", "ostrl_download")}
     config["sphinx"] = {"local_extensions": extensions, "config": {"myst_enable_extensions": ["colon_fence"]}}
     config = {key: config[key] for key in ("title", "execute", "repository", "html", "sphinx", "only_build_toc_files")}
     del config["html"]["favicon"]
@@ -62,7 +62,7 @@ def test_the_page_names_the_repository_exactly_where_there_is_one(site):
     words = article.get_text()
     assert "OWNER" not in words
     if site[0]:
-        assert addresses == {"https://github.com/ada/ostrl/releases", "https://github.com/ada/ostrl/issues"}
+        assert addresses == {f"https://github.com/ada/ostrl/{place}" for place in ("releases", "issues", "discussions")}
         assert words.count("git+https://github.com/ada/ostrl") == 2
         assert "names no place" not in words
     else:
@@ -98,9 +98,19 @@ def test_the_index_is_linked_from_every_page(site):
 
 def test_a_report_begun_on_a_page_asks_for_what_is_needed(site):
     found = page(site, "notebooks/surprises").select("a[href*='issues/new']")
-    assert len(found) == bool(site[0])
-    for link in found:
-        assert parse_qs(urlsplit(link["href"]).query)["body"] == [ostrl_address.ASKED]
+    asked = [parse_qs(urlsplit(link["href"]).query) for link in found]
+    assert [query["body"] for query in asked] == ([[ostrl_address.SUGGESTED], [ostrl_address.ASKED]] if site[0] else [])
+    if site[0]:  # a notebook is no text to edit on the web, a page of words is
+        assert asked[0]["title"] == ["Suggestion for Ten surprises"]
+        (edit,) = page(site, "book/cite").select(".btn-source-edit-button")
+        assert edit["href"] == "https://github.com/ada/ostrl/edit/main/book/cite.md"
+
+
+def test_the_menu_of_a_page_leads_to_its_history_and_to_where_questions_are_asked(site):
+    for name, file in {"notebooks/surprises": "notebooks/surprises.ipynb", "book/cite": "book/cite.md"}.items():
+        found = page(site, name).select(".btn-source-history-button, .btn-source-ask-button")
+        ways = ["discussions", f"commits/main/{file}"] if site[0] else []
+        assert [link["href"] for link in found] == [f"https://github.com/ada/ostrl/{way}" for way in ways]
 
 
 def test_all_notebooks_are_one_file_on_the_site(site):
@@ -109,7 +119,8 @@ def test_all_notebooks_are_one_file_on_the_site(site):
     (link,) = page(site, "book/troubleshooting").article.select('a[href$=".zip"]')
     with zipfile.ZipFile(site[1] / "ostrl-notebooks.zip") as packed:
         assert packed.namelist() == ["ostrl-notebooks/surprises.ipynb"]
-        assert packed.read(packed.namelist()[0]) == (ROOT / "notebooks/surprises.ipynb").read_bytes()
+        handed_out = site[1] / "_sources/notebooks/surprises.ipynb"
+        assert packed.read(packed.namelist()[0]) == handed_out.read_bytes()
 
 
 def test_the_archive_depends_on_the_notebooks_alone(tmp_path):

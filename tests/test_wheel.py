@@ -19,6 +19,10 @@ import nbformat
 import pytest
 
 ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT / "book/_ext"))
+
+import ostrl_colab  # noqa: E402
+
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 LEFT_OUT = shutil.ignore_patterns(".*", "node_modules", "build", "dist", "*.egg-info", "__pycache__")
 BUILD = "from setuptools.build_meta import build_sdist; import sys; print(build_sdist(sys.argv[1]))"
@@ -80,12 +84,14 @@ def test_the_source_distribution_builds_the_book_s_package_alone(sdist):
     assert folders <= {"ostrl", "ostrl.egg-info", "tests"}  # setuptools adds the tests
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def colab(tmp_path_factory):
     """An environment with all that ostrl needs, and no ostrl; gives its Python."""
     folder = tmp_path_factory.mktemp("colab")
     venv.create(folder, with_pip=True)
     (packages,) = folder.glob("lib/python*/site-packages")
+    for entry in packages.glob("*setuptools*"):  # Python's own is older than what builds ostrl
+        shutil.rmtree(entry)
     for entry in Path(sysconfig.get_path("purelib")).iterdir():
         ours = "ostrl" in entry.name or entry.suffix in (".pth", ".egg-link")
         if not ours and not (packages / entry.name).exists() and not entry.name.startswith("pip-"):
@@ -117,3 +123,27 @@ def test_the_first_cell_installs_ostrl_on_colab_and_does_nothing_elsewhere(wheel
     shell("colab", notebooks[:1])
     found = shell("elsewhere", notebooks).split("ostrl: ")[-1].strip()
     assert Path(found).is_relative_to(colab.parents[1])  # not this working copy
+
+
+def test_the_site_s_first_cell_installs_ostrl_from_a_repository(sdist, colab, tmp_path):
+    with tarfile.open(sdist) as archive:
+        archive.extractall(tmp_path, filter="data")
+    (source,) = tmp_path.iterdir()
+    who = ("-c", "user.name=Ada", "-c", "user.email=ada@example.org")
+    for words in (
+        ("init", "--quiet", "--initial-branch", "main"),
+        ("add", "."),
+        (*who, "commit", "--quiet", "-m", "It"),
+    ):
+        run("git", "-C", source, *words)
+    notebook = ostrl_colab.addressed(NOTEBOOKS[0].read_text(encoding="utf8"), f"file://localhost{source}", "main")
+    (tmp_path / "site.ipynb").write_text(notebook, encoding="utf8")
+    (tmp_path / "cells.json").write_text(json.dumps([cells_of(tmp_path / "site.ipynb")]))
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("PIP_", "PYTHON"))}
+    environment |= {
+        "IPYTHONDIR": str(tmp_path), "PIP_CONFIG_FILE": os.devnull, "PIP_NO_INDEX": "1",
+        "PIP_NO_BUILD_ISOLATION": "0", "PIP_NO_CACHE_DIR": "1", "OMP_NUM_THREADS": "1",
+    }  # fmt: skip
+    run(colab, "-c", SHELL, "colab", tmp_path / "cells.json", env=environment, cwd=tmp_path)
+    (told,) = colab.parents[1].glob("lib/python*/site-packages/ostrl-*.dist-info/direct_url.json")
+    assert json.loads(told.read_text())["vcs_info"]["vcs"] == "git"

@@ -40,12 +40,10 @@ def addresses(env: Mapping[str, str]) -> tuple[str | None, str | None]:
     return repository, site
 
 
-def edition(repository: str | None, branch: str, changed: str | None) -> str:
+def edition(changed: str | None) -> str:
     """Which state of the book a page shows, for its footer; ``changed`` is the day of the last commit to the book."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf8"))["project"]
     words = f"Version {project['version']}" + (f" ({changed})" if changed else "")
-    if repository:
-        words += f' · <a href="https://github.com/{repository}/blob/{branch}/CHANGELOG.md">Changes</a>'
     return f"<p>{words}</p>"
 
 
@@ -64,7 +62,7 @@ def configured(config: dict[str, Any], env: Mapping[str, str]) -> dict[str, Any]
     repository, site = addresses(env)
     branch = env.get("OSTRL_BRANCH", "main")
     changed = last_change(ROOT)
-    config["html"]["extra_footer"] = edition(repository, branch, changed)
+    config["html"]["extra_footer"] = edition(changed)
     sphinx = config["sphinx"]
     for name, path in sphinx.get("local_extensions", {}).items():
         sphinx["local_extensions"][name] = f"../book/{path}"

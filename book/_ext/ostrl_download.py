@@ -102,7 +102,7 @@ def offer(app: Sphinx, page: str, template: str, context: dict[str, Any], doctre
 def hand_out(app: Sphinx, error: Exception | None) -> None:
     if error or app.builder.name != "html":
         return
-    pack(Path(app.srcdir) / "notebooks", Path(app.outdir) / NOTEBOOKS)
+    pack(Path(app.outdir) / "_sources/notebooks", Path(app.outdir) / NOTEBOOKS)
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
