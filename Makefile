@@ -78,10 +78,12 @@ pdf: setup ## print the book as one PDF; the last line printed is its path
 	@echo "$(CURDIR)/build/ostrl.pdf"
 
 # From the pages of the site, so that every number and link is theirs.
-epub: book ## bind the book as one EPUB for e-readers; the last line printed is its path
+epub: book ## bind the book as EPUBs, for e-readers and for a Kindle; the last lines printed are their paths
 	$(BIN)/python tools/ebook.py $(HTML) build/ostrl.epub
-	$(BIN)/python tools/check_epub.py build/ostrl.epub
+	$(BIN)/python tools/ebook.py $(HTML) build/ostrl-kindle.epub --pictures
+	$(BIN)/python tools/check_epub.py build/ostrl.epub build/ostrl-kindle.epub
 	@echo "$(CURDIR)/build/ostrl.epub"
+	@echo "$(CURDIR)/build/ostrl-kindle.epub"
 
 lab: setup ## open JupyterLab on the notebooks
 	$(BIN)/jupyter lab notebooks $(LAB_FLAGS)

@@ -19,6 +19,7 @@ import check_epub  # noqa: E402
 import chromium  # noqa: E402
 import ebook  # noqa: E402
 import epub  # noqa: E402
+import formulas  # noqa: E402
 
 MENU = """<nav class="bd-links"><p class="caption"><span class="caption-text">Start here</span></p><ul>
 <li class="toctree-l1"><a href="../notebooks/one.html">1. One</a></li></ul>
@@ -97,6 +98,28 @@ def test_formulas_are_mathml_with_their_tex_and_numbers_stay(book):
     assert not re.search("data-|\ue000", book["notebooks-one.xhtml"].decode())
 
 
+def test_for_a_kindle_formulas_are_pictures_with_their_tex_as_large_as_the_text(site, tmp_path):
+    if not chromium.find():
+        missing("no Chromium found; install it (Debian: apt-get install chromium) or set $CHROMIUM")
+    ebook.bind(site, tmp_path / "kindle.epub", CONFIG, None, drawn=True)
+    with zipfile.ZipFile(tmp_path / "kindle.epub") as packed:
+        one = BeautifulSoup(packed.read("EPUB/notebooks-one.xhtml"), "html.parser")
+        package = packed.read("EPUB/book.opf").decode()
+        images = {img["src"]: Image.open(io.BytesIO(packed.read(f"EPUB/{img['src']}"))) for img in one.select("img")}
+    assert not one.select("math")
+    assert "MathML" not in package and "Formulas are pictures" in package
+    inline, displayed, cell = one.select("img.formula")
+    assert (inline["alt"], cell["alt"]) == (r"\theta", r"\pi")
+    assert displayed["alt"].startswith(r"\begin{aligned} J &= \mathbb{E}[R]")
+    assert "vertical-align" in inline["style"] and "vertical-align" not in displayed["style"]
+    for img in (inline, displayed, cell):  # black on white, and 48 dots for an em
+        picture = images[img["src"]].convert("L")
+        assert picture.getextrema() == (0, 255)
+        assert abs(float(re.search(r"width:([\d.]+)em", img["style"])[1]) - picture.width / 48) < 0.02
+    if shutil.which("java"):
+        assert check_epub.problems(shutil.which("java"), tmp_path / "kindle.epub") == []
+
+
 def test_what_is_folded_is_shown_but_solutions(book):
     one = chapter(book, "notebooks-one.xhtml")
     assert [fold.summary.get_text() for fold in one.select("details")] == ["Solution of 1.1", "Solution in code"]
@@ -157,7 +180,7 @@ def test_epubcheck_would_say_it(tmp_path):
 @pytest.mark.parametrize(("tex", "reason"), [(r"\nosuch x", "Undefined control sequence"), (r"\frac{1", "Missing")])
 def test_a_formula_that_tex_does_not_know_stops_it_and_is_named(tex, reason):
     with pytest.raises(ValueError, match=reason) as raised:
-        ebook.mathml([("x", False), (tex, True)])
+        formulas.mathml([("x", False), (tex, True)])
     assert tex in str(raised.value)
 
 
@@ -166,7 +189,7 @@ def test_a_formula_that_tex_does_not_know_stops_it_and_is_named(tex, reason):
     [("double-struck", "E", "𝔼"), ("double-struck", "R", "ℝ"), ("script", "L", "ℒ"), ("bold", "x", "𝐱")],
 )
 def test_a_letter_carries_its_face(face, character, found):
-    assert ebook.letter(face, character) == found
+    assert formulas.letter(face, character) == found
 
 
 def test_a_site_without_a_menu_is_refused(tmp_path):

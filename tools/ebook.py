@@ -1,6 +1,9 @@
 """Bind the built site into one EPUB: the same words, numbers and links, formulas as MathML, live figures as pictures.
 
     python tools/ebook.py build/_build/html build/ostrl.epub
+    python tools/ebook.py build/_build/html build/ostrl-kindle.epub --pictures
+
+The second has formulas as pictures, too: a Kindle knows no MathML.
 
 The pages are those of the site's menu, without the API reference: what the pages say of it leads to the site where the
 site's address is known, and is plain text where it is not.
@@ -9,20 +12,17 @@ site's address is known, and is plain text where it is not.
 from __future__ import annotations
 
 import argparse
-import html
 import io
-import json
 import posixpath
 import re
-import subprocess
 import sys
-import unicodedata
 from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
 
 import chromium
 import epub
+import formulas as shown
 import yaml
 from bs4 import BeautifulSoup, Tag
 from configure import last_change
@@ -36,7 +36,6 @@ GONE = "script, style, noscript, button, .headerlink, .chapter-map, .toctree-wra
 FORMULA = re.compile(r"\\\((.*?)\\\)|\\\[(.*?)\\\]", re.S)
 MARK = "\ue000{}\ue001"  # stands for a formula until the page is written
 MARKS = re.compile("\ue000(\\d+)\ue001")
-LETTER = re.compile(r'<mi mathvariant="(double-struck|script|bold|bold-italic|fraktur)">([A-Za-z])</mi>')
 
 
 @dataclass
@@ -164,35 +163,6 @@ def take_formulas(page: Page, formulas: list[tuple[str, bool]]) -> None:
             text.replace_with(FORMULA.sub(mark, text))
 
 
-def mathml(formulas: list[tuple[str, bool]]) -> list[str]:
-    """Each formula as MathML, with its TeX as a description; raises where TeX does not know something."""
-    command = ["node", str(ROOT / "tools/tex2mml.mjs")]
-    done = subprocess.run(command, input=json.dumps(formulas), capture_output=True, text=True, cwd=ROOT, check=False)
-    if done.returncode:
-        reason = re.search(r"^Error: (.*(?:\n(?!\s+at ).*)*)", done.stderr, re.M)
-        raise ValueError(f"MathJax cannot read a formula: {reason[1] if reason else done.stderr}")
-    return [plain(text, tex) for text, (tex, _) in zip(json.loads(done.stdout), formulas, strict=True)]
-
-
-def plain(text: str, tex: str) -> str:
-    """MathML without MathJax's own notes, and with letters that carry their face: readers know no ``mathvariant``."""
-    text = re.sub(r' data-[\w-]+="[^"]*"', "", re.sub(r"\n\s*", "", text))
-    text = LETTER.sub(lambda found: f"<mi>{letter(found[1], found[2])}</mi>", text)
-    return text.replace("<math", f'<math alttext="{html.escape(" ".join(tex.split()))}"', 1)
-
-
-def letter(face: str, character: str) -> str:
-    """The character of a mathematical alphabet: 𝔼 for a double-struck E."""
-    case = "CAPITAL" if character.isupper() else "SMALL"
-    name = f"{face.upper().replace('-', ' ').replace('DOUBLE STRUCK', 'DOUBLE-STRUCK')} {case} {character.upper()}"
-    for full in (f"MATHEMATICAL {name}", name, name.replace("FRAKTUR", "BLACK-LETTER")):
-        try:
-            return unicodedata.lookup(full)
-        except KeyError:  # some stand among the older symbols
-            continue
-    raise ValueError(f"no {face} {character} in Unicode")
-
-
 # ------------------------------------------------------------------------------------------------------- pictures taken
 
 
@@ -247,8 +217,8 @@ def style() -> str:
     return (ROOT / "book/paper/epub.css").read_text(encoding="utf8") + "\n".join(rules) + "\n"
 
 
-def bind(site: Path, target: Path, config: dict[str, str], changed: str | None) -> int:
-    """Write the EPUB; returns the number of its formulas."""
+def bind(site: Path, target: Path, config: dict[str, str], changed: str | None, drawn: bool = False) -> int:
+    """Write the EPUB, its formulas drawn as pictures or not; returns their number."""
     soup = BeautifulSoup((site / FRONT).read_text(encoding="utf8"), "html.parser")
     canonical = soup.select_one("link[rel=canonical]")
     address = str(canonical["href"]).removesuffix(FRONT) if canonical else None
@@ -258,9 +228,9 @@ def bind(site: Path, target: Path, config: dict[str, str], changed: str | None) 
         take_formulas(page, formulas)
     lead(pages, address)
     images = pictures(pages, site)
-    set_formulas = mathml(formulas)
+    set_formulas, formula_images = shown.pictures(formulas) if drawn else (shown.mathml(formulas), {})
     taken = photograph(site, pages, config["title"], config["author"])
-    images |= {name: picture for name, (picture, _) in taken.items()}
+    images |= formula_images | {name: picture for name, (picture, _) in taken.items()}
     for image in (image for page in pages for image in page.article.select(".live img")):
         image["alt"] = taken[str(image["src"])][1]
     chapters = []
@@ -283,6 +253,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("site", type=Path)
     parser.add_argument("target", type=Path)
+    parser.add_argument("--pictures", action="store_true", help="formulas as pictures, for readers without MathML")
     args = parser.parse_args()
     if not (args.site / FRONT).is_file():
         print(f"no {FRONT} in {args.site}: run `make book` first", file=sys.stderr)
@@ -292,7 +263,8 @@ def main() -> int:
         return 1
     told = yaml.safe_load((ROOT / "book/_config.yml").read_text(encoding="utf8"))
     config = {"title": told["title"], "author": told["author"], "rights": told["copyright"]}
-    count = bind(args.site, args.target, config | {"version": metadata.version("ostrl")}, last_change(ROOT))
+    config["version"] = metadata.version("ostrl")
+    count = bind(args.site, args.target, config, last_change(ROOT), drawn=args.pictures)
     print(f"{args.target}: {count} formulas, {args.target.stat().st_size / 1e6:.1f} MB")
     return 0
 

@@ -40,9 +40,12 @@ PACKAGE = """<?xml version="1.0" encoding="utf-8"?>
 ACCESS = {
     "schema:accessMode": ["textual", "visual"],
     "schema:accessModeSufficient": ["textual"],
-    "schema:accessibilityFeature": ["MathML", "alternativeText", "structuralNavigation", "tableOfContents"],
+    "schema:accessibilityFeature": ["alternativeText", "structuralNavigation", "tableOfContents"],
     "schema:accessibilityHazard": ["none"],
-    "schema:accessibilitySummary": ["Formulas are MathML with their TeX; every picture has a description."],
+}
+FORMULAS = {  # with MathML in the chapters, and without
+    True: "Formulas are MathML with their TeX; every picture has a description.",
+    False: "Formulas are pictures, described by their TeX; every other picture has a description.",
 }
 
 
@@ -70,9 +73,9 @@ class Chapter:
     sections: list[tuple[str, str]]
 
 
-def metadata(about: About) -> str:
+def metadata(about: About, mathml: bool) -> str:
     """The identifier is the same for every version, and the day is what changes."""
-    name = uuid.uuid5(uuid.NAMESPACE_URL, about.address or about.title)
+    name = uuid.uuid5(uuid.NAMESPACE_URL, (about.address or about.title) + ("" if mathml else "#pictures"))
     lines = [
         f'<dc:identifier id="book">urn:uuid:{name}</dc:identifier>',
         f"<dc:title>{html.escape(about.title)}</dc:title>",
@@ -86,6 +89,8 @@ def metadata(about: About) -> str:
     if about.address:
         lines.append(f"<dc:source>{html.escape(about.address)}</dc:source>")
     lines += [f'<meta property="{name}">{value}</meta>' for name, values in ACCESS.items() for value in values]
+    lines += ['<meta property="schema:accessibilityFeature">MathML</meta>'] if mathml else []
+    lines += [f'<meta property="schema:accessibilitySummary">{FORMULAS[mathml]}</meta>']
     return "\n".join(lines)
 
 
@@ -115,6 +120,7 @@ def write(target: Path, about: About, chapters: list[Chapter], images: dict[str,
 
     properties = {"contents.xhtml": "nav"}
     properties |= {c.file: "mathml" for c in chapters if "<math" in c.body}
+    mathml = "mathml" in properties.values()
     items, order = [], []
     for number, (file, _) in enumerate(pages.items()):
         extra = f' properties="{properties[file]}"' if file in properties else ""
@@ -125,7 +131,7 @@ def write(target: Path, about: About, chapters: list[Chapter], images: dict[str,
         name, extra = ("cover-image", ' properties="cover-image"') if is_cover else (f"image-{number}", "")
         items.append(f'<item id="{name}" href="{file}" media-type="image/png"{extra}/>')
     items.append('<item id="style" href="book.css" media-type="text/css"/>')
-    package = PACKAGE.format(metadata=metadata(about), manifest="\n".join(items), spine="\n".join(order))
+    package = PACKAGE.format(metadata=metadata(about, mathml), manifest="\n".join(items), spine="\n".join(order))
 
     target.parent.mkdir(parents=True, exist_ok=True)
     with zipfile.ZipFile(target, "w") as packed:

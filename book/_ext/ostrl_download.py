@@ -1,6 +1,6 @@
-"""What the site hands out: all notebooks in one archive, and the book as PDF and EPUB where they are there before it.
+"""What the site hands out: all notebooks in one archive, and the book as PDF and EPUBs where they are there before it.
 
-``{notebooks}`` makes its words a link to the archive. The two files come from ``make pdf`` and ``make epub``, before
+``{notebooks}`` makes its words a link to the archive. The files come from ``make pdf`` and ``make epub``, before
 ``make book``; without them nothing is said. ``:::{whole-book}`` ends its words in links to the files, and the theme's
 menu of downloads gets the same links. There, the entry that prints the page at hand says so, and the page's own
 notebook is saved, not shown.
@@ -19,8 +19,12 @@ from sphinx.application import Sphinx
 from sphinx.config import Config
 from sphinx.util.docutils import SphinxDirective, SphinxRole
 
-WHOLE = {"PDF": "build/ostrl.pdf", "EPUB": "build/ostrl.epub"}  # what `make pdf` and `make epub` write
-ICONS = {"PDF": "fas fa-file-pdf", "EPUB": "fas fa-book"}
+WHOLE = {  # what `make pdf` and `make epub` write
+    "PDF": "build/ostrl.pdf",
+    "EPUB": "build/ostrl.epub",
+    "EPUB for Kindle": "build/ostrl-kindle.epub",
+}
+ICONS = {"PDF": "fas fa-file-pdf", "EPUB": "fas fa-book", "EPUB for Kindle": "fas fa-tablet-alt"}
 NOTEBOOKS = "ostrl-notebooks.zip"
 SOURCE = re.compile(r'(<a href="[^"]*_sources/[^"]*\.ipynb") target="_blank"')
 
@@ -64,12 +68,11 @@ class WholeBook(SphinxDirective):
         if not found or self.env.app.builder.name != "html":
             return []
         words = self.parse_content_to_nodes()
-        before = " the whole book as "
-        for form, megabytes in found.items():
+        for number, (form, megabytes) in enumerate(found.items(), 1):
             address = up(self.env.docname) + Path(WHOLE[form]).name
             link = nodes.reference("", f"{form} ({megabytes})", refuri=address, internal=True)
+            before = " the whole book as " if number == 1 else ", as " if number < len(found) else " and as "
             words[-1] += [nodes.Text(before), link]
-            before = " and as "
         words[-1] += nodes.Text(".")
         return words
 
