@@ -98,6 +98,7 @@ CHAPTER = """<main><section><h2><span class="section-number">2.1. </span>Why<a c
 <p class="in-code">In code: <a href="../book/api/x.html#ostrl.x">x</a></p>
 <div class="proof theorem" id="thm-one"><p>So <a class="internal" href="#equation-eq-one">(2.1)</a>.</p></div>
 <figure id="fig-one"><img alt="A line" src="../_images/a.png"></figure><p id="plain">No.</p>
+<div class="highlight"><a href="../book/api/x.html#ostrl.f"><span class="n">f</span></a></div>
 <p><a class="internal" href="#plain">plain</a> <a class="internal" href="#thm-one">2.1</a></p></section></main>"""
 OTHER = """<main><a class="internal" href="../notebooks/02.html#equation-eq-one">(2.1)</a>
 <a class="internal" href="../notebooks/02.html#fig-one">2.1</a> <a class="internal" href="words.html#term-b">b</a>
@@ -133,6 +134,21 @@ def test_a_page_carries_the_previews_that_its_links_need(pages: dict[str, Beauti
     assert other["words.html#term-b"] == '<p class="preview-name">b</p><p>A number.</p>'
     assert other["bibliography.html#id7"] == "<p>A. Title. 2020.</p>"
     assert "words.html#term-gone" not in other
+
+
+def test_a_function_is_shown_as_it_is_called_with_what_it_is_for() -> None:
+    entry = """<dl><dt class="sig sig-object py" id="ostrl.f"><em class="property">class </em>
+    <span class="descname">f</span><span class="sig-paren">(</span><span class="sig-params">
+    <em class="sig-param"><span class="n">a</span>: <span class="n"><a href="x">int</a></span></em>,
+    <em class="sig-param"><span class="o">*</span></em>,
+    <em class="sig-param"><span class="n">b</span>: str = <span class="default_value">'&lt;'</span></em></span>
+    <span class="sig-paren">)</span><a href="x"><span class="viewcode-link">[source]</span></a></dt>
+    <dd><p>For <a href="y">this</a>.</p><p>And more.</p></dd></dl>"""
+    api = BeautifulSoup(f"<main>{entry}</main>", "html.parser")
+    chapter = BeautifulSoup('<main><a class="internal" href="../book/api/x.html#ostrl.f">f</a></main>', "html.parser")
+    found = ostrl_previews.previews({"book/api/x.html": api, "notebooks/02.html": chapter})
+    shown = '<p class="preview-signature"><code>f(a, *, b=&#x27;&lt;&#x27;)</code></p><p>For this.</p>'
+    assert found == {"notebooks/02.html": {"../book/api/x.html#ostrl.f": shown}}
 
 
 def test_an_equation_in_a_claim_is_placed_by_the_section_around_it() -> None:
@@ -206,6 +222,7 @@ API = """<main><dl><dt class="sig" id="ostrl.x">x</dt><dd><p>Implements
         ("api", '"../../notebooks/02.html#equation-eq-one": ', '"#": ', "no preview of ../../notebooks/02.html"),
         ("chapter", "#ostrl.x", "#ostrl.y", "below equation eq-one nothing leads to ostrl.x"),
         ("chapter", 'class="in-code"', "", "below equation eq-one nothing leads to ostrl.x"),
+        ("chapter", "#ostrl.f", "#f", "nothing in its code leads to the API reference"),
     ],
 )
 def test_the_gate_notices_a_way_that_is_missing(page: str, old: str, new: str, finding: str | None) -> None:

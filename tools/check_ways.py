@@ -3,7 +3,8 @@
     python tools/check_ways.py build/_build/html
 
 A function whose docstring names an equation or a claim links to it in the API reference, and below the equation stands
-a line that leads to the function. Both are made by extensions in book/_ext; this looks at what came out.
+a line that leads to the function; the code of a chapter leads to the reference. All are made by extensions in
+book/_ext; this looks at what came out.
 """
 
 from __future__ import annotations
@@ -44,6 +45,8 @@ def problems(pages: dict[str, BeautifulSoup], named: dict[str, list[str]]) -> It
     for name, soup in pages.items():
         if name.startswith("notebooks/"):
             lines |= lines_below(soup)
+            if soup.select_one("main .highlight .n") and not soup.select_one('main .highlight a[href*="#ostrl."]'):
+                yield f"{name}: nothing in its code leads to the API reference"
     for label, names in sorted(named.items()):
         for name in names:
             if name not in entries:

@@ -1,8 +1,9 @@
 """What a link leads to, shown beside it: each page carries the previews that its own links need.
 
-When the book is built, every equation, claim, figure, citation and glossary entry that a page links to is copied, as
-HTML, into a block of JSON at the end of that page; book/_static_src/previews.js shows it beside the link. Nothing is
-fetched, so it works without a network and from a folder on disk.
+When the book is built, every equation, claim, figure, citation and glossary entry that a page links to is copied, and
+of a function or class its signature and what it is for, as HTML, into a block of JSON at the end of that page;
+book/_static_src/previews.js shows it beside the link. Nothing is fetched, so it works without a network and from a
+folder on disk.
 
 Not sphinx-tippy: its cards cannot be closed by a key or kept off touch screens through its options, it writes files
 with random names, and what it would bring (tippy.js, popper) has had no release for years.
@@ -14,6 +15,7 @@ import copy
 import json
 import posixpath
 import re
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +28,7 @@ LOGGER = getLogger(__name__)
 
 # ids of what has a preview: equations, claims, figures, glossary terms; citations are known by their class
 LINK = re.compile(r"#(?:equation-eq-|(?:thm|prop|lem|cor|fig|term)-)|bibliography\.html#id\d+")
+DOCUMENTED = re.compile(r"api/\w+\.html#ostrl\.")  # not from one page of the reference to another
 CITATION_TITLE = re.compile(r'(<a class="reference internal" href="[^"]*bibliography\.html#[^"]*") title="[^"]*"')
 
 
@@ -47,7 +50,7 @@ def heading(tag: Tag) -> str:
 def plain(tag: Tag) -> Tag:
     """A copy without ids, links and buttons: it is shown, not used."""
     tag = copy.copy(tag)
-    for extra in tag.select(".headerlink, .in-code, .enlarge, script"):
+    for extra in tag.select(".headerlink, .viewcode-link, .in-code, .enlarge, script"):
         extra.decompose()
     for link in tag.select("a"):
         link.unwrap()
@@ -55,6 +58,16 @@ def plain(tag: Tag) -> Tag:
         for name in ("id", "name", "tabindex", "style", "title"):
             part.attrs.pop(name, None)
     return tag
+
+
+def signature(tag: Tag) -> str:
+    """How a function is called, or a class, without types: its documentation has them."""
+    arguments = []
+    for one in tag.select(".sig-param"):
+        name, _, default = one.get_text().partition("=")
+        arguments.append(name.split(":")[0].strip() + (f"={default.strip()}" if default else ""))
+    call = f"({', '.join(arguments)})" if tag.select_one(".sig-paren") else ""
+    return f"<code>{escape(tag.select_one('.descname').get_text() + call)}</code>"
 
 
 def preview(tag: Tag) -> str | None:
@@ -76,6 +89,9 @@ def preview(tag: Tag) -> str | None:
         return str(plain(words)) if isinstance(words, Tag) else None
     if tag.name == "dt":
         definition = tag.find_next_sibling("dd")
+        if "sig-object" in classes:
+            words = definition.find("p", recursive=False) if definition else None
+            return f'<p class="preview-signature">{signature(tag)}</p>{plain(words) if words else ""}'
         name = f'<p class="preview-name">{plain(tag).decode_contents().strip()}</p>'
         return name + plain(definition).decode_contents().strip() if definition else None
     return None
@@ -98,7 +114,7 @@ def previews(pages: dict[str, BeautifulSoup]) -> dict[str, dict[str, str]]:
     for name, soup in pages.items():
         for link in soup.select("main a.internal[href]"):
             href = str(link["href"])
-            if href in found.get(name, {}) or not LINK.search(href):
+            if href in found.get(name, {}) or not (LINK.search(href) or DOCUMENTED.search(href)):
                 continue
             path, _, fragment = href.partition("#")
             source = posixpath.normpath(posixpath.join(posixpath.dirname(name), path)) if path else name
