@@ -40,10 +40,10 @@
   };
   async function typeset(formulas) {
     const near = formulas.filter(inView);
+    for (const math of formulas) if (math.matches('div')) widths.set(math, math.clientWidth);
     const order = [...near, ...formulas.filter(math => !near.includes(math))];
     for (let i = 0, end = performance.now() + 30; i < order.length; i += 12) {
       const some = order.slice(i, i + 12);
-      for (const math of some) widths.set(math, math.clientWidth);
       await MathJax.typesetPromise(some);
       for (const { typesetRoot, math } of MathJax.startup.document.getMathItemsWithin(some)) typesetRoot.dataset.tex = math;
       if (performance.now() > end) {
