@@ -19,13 +19,13 @@
   if (location.protocol === 'file:') DOCUMENTATION_OPTIONS.SHOW_SEARCH_SUMMARY = false;
   for (const button of document.querySelectorAll('.search-button-field')) button.removeAttribute('aria-label');
   const reach = () => {
-    const formulas = [...document.querySelectorAll('main span.math')];
-    for (const math of formulas) math.classList.remove('wide');
-    const wide = formulas.filter(math => {   // no line can hold it: it may be broken
-      const inner = math.querySelector('mjx-math'), room = math.closest('p, li, td, dd, figcaption');
+    const whole = [...document.querySelectorAll('main span.math, main code .pre')];
+    for (const word of whole) word.classList.remove('wide');
+    const wide = whole.filter(word => {   // no line can hold it: it may be broken
+      const inner = word.matches('.pre') ? word : word.querySelector('mjx-math'), room = word.closest('p, li, td, dd, figcaption');
       return inner && room && inner.getBoundingClientRect().width > room.clientWidth + 1;
     });
-    for (const math of wide) math.classList.add('wide');
+    for (const word of wide) word.classList.add('wide');
     const words = 'main .pst-scrollable-table-container, main .text_html:has(td mjx-container)';   // not a table of numbers
     for (const box of innerWidth < 720 ? document.querySelectorAll(words) : []) {
       const table = box.querySelector('table');
