@@ -147,23 +147,27 @@ export function slider({ name, label, min, max, step, text = x => format(x), onI
   };
 }
 
-/** A number to type, named by `label` (shown) or `aria` (spoken). What is not a number from min to max is marked and not passed on. */
-export function numberField({ name, label, aria, min, max, step = 'any', onInput }) {
-  const id = newId();
-  const input = h('input', { type: 'number', id, 'data-name': name, inputmode: 'decimal', min, max, step, 'aria-label': aria, autocomplete: 'off',
+/** A number to type, named by `label` (shown) or `aria` (spoken). What is not a number from min to max is marked, not passed on, and said when the hand rests. */
+export function numberField({ name, label, aria, min, max, step, onInput }) {
+  const id = newId(), range = `from ${min} to ${max}`;
+  let rest;
+  const say = words => { clearTimeout(rest); input.setCustomValidity(words); };
+  const input = h('input', { type: 'number', id, 'data-name': name, inputmode: 'decimal', min, max, step, title: range, 'aria-label': aria, autocomplete: 'off',
     oninput() {
       const x = input.valueAsNumber, good = Number.isFinite(x) && !(x < min) && !(x > max);
       input.setAttribute('aria-invalid', String(!good));
+      say('');
       if (good) onInput(x);
+      else rest = setTimeout(() => { say(`A number ${range}, please.`); input.reportValidity(); }, 600);
     },
     onblur() {
       const x = input.valueAsNumber;
-      if (input.getAttribute('aria-invalid') === 'true' && Number.isFinite(x)) onInput(Math.min(Math.max(x, min ?? x), max ?? x));
+      if (input.getAttribute('aria-invalid') === 'true' && Number.isFinite(x)) onInput(Math.min(Math.max(x, min), max));
       input.value = text;
       input.removeAttribute('aria-invalid');
+      say('');
     },
   });
-  if (min !== undefined && max !== undefined) input.title = `from ${min} to ${max}`;
   let text = '';
   return {
     node: label ? h('div', null, h('label', { for: id }, label), input) : input, input,

@@ -13,7 +13,7 @@ function levels(low, high) {
 }
 
 function render({ model, el }) {
-  const names = model.get('answers'), home = model.get('probs');
+  const names = model.get('answers'), home = model.get('probs'), given = model.get('rewards');
   const triangle = simplex('The triangle of all policies', names);
   const shades = s('g', { fill: BLUE }), lines = s('g', { fill: 'none', stroke: 'currentColor', 'stroke-opacity': 0.3, 'stroke-width': 1 });
   const marks = s('g', { 'font-size': 14, 'fill-opacity': 0.8 });
@@ -47,7 +47,7 @@ function render({ model, el }) {
     const ending = follow(route, move, { onEnd: halt });
     if (stop) stop = ending;
   });
-  const back = button('Start again', () => place(home));
+  const back = button('Start again', () => { halt(); update(model, { probs: home, rewards: given }); });
   figure(el, 'The objective over all policies', h('div', { class: 'ol-grid' },
     triangle.svg,
     h('div', { class: 'ol-side' },

@@ -33,7 +33,7 @@ function formula({ weight, normalizer }) {
 }
 
 function render({ model, el }) {
-  const names = model.get('answers'), home = model.get('probs');
+  const names = model.get('answers'), [home, grading, given] = ['probs', 'rewards', 'demonstrators'].map(name => model.get(name));
   const change = changes => { halt(); update(model, changes); };
   const entry = (list, a, x) => list.map((y, k) => (k === a ? x : y));
 
@@ -57,7 +57,6 @@ function render({ model, el }) {
   const truth = arrow(triangle.lines, GRAY, { name: 'gradient_arrow', width: 8 }), mean = arrow(triangle.lines, BLUE, { name: 'mean_arrow' });
   const shown = handle(triangle, { label: 'Demonstrators', color: ORANGE, shape: 'square', least: 0, home: () => given, onMove: p => change({ demonstrators: p }) });
   const point = handle(triangle, { label: 'Policy', color: 'currentColor', home: () => home, end: () => route.at(-1), onMove: p => change({ probs: p }) });
-  const given = model.get('demonstrators');
 
   // the numbers
   const fields = (name, words, bounds, next) => names.map((answer, a) => numberField({
@@ -88,7 +87,7 @@ function render({ model, el }) {
   });
   const halt = () => { stop?.(); stop = null; learn.textContent = FOLLOW; };
   const freeze = button('Freeze the model here', () => change({ start: model.get('probs') }));
-  const back = button('Start again', () => change({ probs: home, demonstrators: given }));
+  const back = button('Start again', () => change({ probs: home, rewards: grading, demonstrators: given }));
   const heading = newId(), others = h('span', null, ' or the demonstrators (square)');
   figure(el, 'The three answers that make a method',
     h('div', { class: 'ol-row', role: 'group', 'aria-labelledby': heading }, h('span', { class: 'ol-label', id: heading }, 'Begin with'), ...presets),
@@ -114,7 +113,7 @@ function render({ model, el }) {
     set(mean.head, { fill: color });
     keys[3].style.background = color;
     title.style.setProperty('--accent', color);
-    show(title, name, name ? TITLES[name] : 'No row of the table');
+    show(title, name, name ? TITLES[name] : 'A method without a name');
     written.replaceChildren(...formula(state));
     PRESETS.forEach(([, ...answers], k) => presets[k].setAttribute('aria-pressed', String(answers.join() === [state.labels, state.weight, state.normalizer].join())));
     who.set(state.labels); how.set(state.weight); what.set(state.normalizer);

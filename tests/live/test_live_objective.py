@@ -89,6 +89,16 @@ def test_rewards_and_probabilities_can_be_typed(show):
     agrees(figure, [-2.5, 1.0, 0.125])
     field.blur()
     assert (field.input_value(), field.get_attribute("aria-invalid")) == ("-2.5", None)
+    field = figure.root.locator('input[data-name="probs.0"]')
+    field.fill("2")  # out of range: so, and said when the hand rests
+    assert figure.number("probs") == pytest.approx([0.2, 0.6, 0.2])
+    said = "A number from 0.002 to 0.996, please."
+    figure.page.wait_for_function("said => document.activeElement.validationMessage === said", arg=said)
+    field.fill("0.5")
+    assert field.evaluate("field => [field.validity.customError, field.ariaInvalid]") == [False, "false"]
+    assert figure.number("probs") == pytest.approx([0.5, 0.375, 0.125])
+    figure.root.get_by_role("button", name="Start again").click()
+    assert agrees(figure) == [0.6, 0.3, 0.1]  # the rewards, too
 
 
 def test_equal_rewards_teach_nothing(show):

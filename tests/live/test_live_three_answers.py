@@ -102,7 +102,7 @@ def test_every_combination_of_answers_is_exact(show, labels, group_size, rewards
         if (labels, weight, normalizer) == ("on_policy", "constant_baseline", "samples"):
             row = "reinforce"  # with a baseline
         assert seen["method"] == row
-        assert (seen["title"] == "No row of the table") == (row is None)
+        assert (seen["title"] == "A method without a name") == (row is None)
 
 
 def test_a_row_of_the_table_is_that_method(show):
@@ -234,8 +234,10 @@ def test_following_the_flow_ends_where_the_line_ends(show):
     shown.root.get_by_role("button", name="Stop").wait_for()
     shown.root.get_by_role("button", name="Follow the flow").wait_for()
     assert shown.number("probs") == pytest.approx([0.1, 0.7, 0.2], abs=1e-3)
+    shown.type("rewards.0", "3")
     shown.root.get_by_role("button", name="Start again").click()
     assert shown.number("probs") == [0.6, 0.3, 0.1]
+    assert shown.number("rewards") == [0, 1, 0]
 
 
 def test_what_it_says_in_words(show):
