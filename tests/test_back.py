@@ -43,6 +43,27 @@ def where(page):
     )
 
 
+def is_at_top(page, name):
+    return abs(page.locator(f"#{name}").evaluate("element => element.getBoundingClientRect().top")) < 2
+
+
+@pytest.mark.parametrize("after", ["nothing", "a dialog"])
+def test_a_link_within_the_page_goes_there_and_back(page, after):
+    before = where(page)
+    if after == "a dialog":
+        tap(page, "button", "contents")
+        tap(page, "button", "close")
+    for name in ("near", "far"):  # the second from a page whose address names a place
+        page.evaluate("name => Object.assign(document.createElement('a'), { href: '#' + name }).click()", name)
+        assert where(page)[1] == f"#{name}"
+        assert is_at_top(page, name)
+    page.go_back()
+    assert where(page)[1] == "#near"
+    assert is_at_top(page, "near")
+    page.go_back()
+    assert where(page) == before
+
+
 @pytest.mark.parametrize(("role", "name", "what"), [("link", "far", "preview"), ("button", "contents", "drawer")])
 def test_back_closes_it_and_stays(page, role, name, what):
     before = where(page)
@@ -81,6 +102,7 @@ def test_a_link_that_is_followed_leads_back_to_its_place_in_one_step(page):
     tap(page, "link", "far")
     tap(page, "link", "far")
     assert where(page)[1] == "#far"
+    assert is_at_top(page, "far")
     page.go_back()
     assert where(page) == before
     page.go_back()
@@ -102,6 +124,7 @@ def test_what_is_chosen_over_the_page_leads_back_to_the_page(page, choice):
             tap(page, "link", choice)
     page.wait_for_function("document.title === 'two' || location.hash === '#far'")
     assert where(page)[3] == ""
+    assert choice != "here" or is_at_top(page, "far")
     assert ("q=word" in page.url) is (choice == "form")
     page.go_back()
     assert where(page) == before

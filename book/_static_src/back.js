@@ -7,7 +7,7 @@ window.overPage = (() => {
   function takeBack() {
     pushed = false;
     going = true;
-    gone = new Promise(done => addEventListener('popstate', done, { once: true }));
+    gone = new Promise(done => addEventListener('popstate', () => setTimeout(done), { once: true }));   // the page is in its place by then
     history.back();
     return gone;
   }
@@ -30,10 +30,10 @@ window.overPage = (() => {
   }
 
   addEventListener('popstate', event => {
-    if (event.state?.over) return history.back();               // Forward leads to nothing
+    if (event.state?.over) return takeBack();                   // Forward leads to nothing
     history.scrollRestoration = 'auto';
     const top = scrollY;
-    if (location.hash) requestAnimationFrame(() => scrollTo({ top, behavior: 'instant' }));   // not to what the address names
+    if ((pushed || going) && location.hash) requestAnimationFrame(() => scrollTo({ top, behavior: 'instant' }));   // not to what the address names
     pushed = false;
     if (going) {                                                // what is open now has opened since
       going = false;
@@ -43,7 +43,7 @@ window.overPage = (() => {
     open = null;
     close?.();
   });
-  if (history.state?.over) history.back();                      // the page was loaded anew with it open
+  if (history.state?.over) takeBack();                          // the page was loaded anew with it open
 
   const closers = new Map();                                    // of the dialogs
   const closer = dialog => closers.get(dialog) ?? closers.set(dialog, () => dialog.close()).get(dialog);
