@@ -175,11 +175,13 @@ def test_a_page_is_described_with_and_without_an_address(monkeypatch):
     words = 'A first sentence, with "quotes", that is long enough to say what the page is about.'
     page = new_document("one")
     page += nodes.paragraph("", words)
-    for tags in ("", '<meta name="description" content="of the card">'):
-        context = {"title": "One", "metatags": tags}
-        ostrl_machines.add_metadata(app(), "notebooks/01_x", "page.html", context, page)
-        found = re.findall('<meta name="description" content="(.*)">', context["metatags"])
-        assert found == (["of the card"] if tags else [words.replace('"', "&quot;")])
+    card = '<meta property="og:description" content="A fi..." />\n<meta name="description" content="A fi..." />'
+    for tags in ("", card):  # which breaks off within a word
+        for name, said in (("notebooks/01_x", words.replace('"', "&quot;")), ("book/intro", ostrl_machines.ABOUT)):
+            context = {"title": "One", "metatags": tags}
+            ostrl_machines.add_metadata(app(), name, "page.html", context, page)
+            found = re.findall('<meta [a-z]*="[a-z:]*description" content="(.*?)"', context["metatags"])
+            assert found == [said] * (2 if tags else 1)
 
 
 def test_without_javascript_a_page_is_light_and_says_so(browser, tmp_path):

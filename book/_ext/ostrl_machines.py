@@ -23,6 +23,9 @@ PAGES: dict[str, tuple[str, str]] = {}
 # Half an escaped character: sphinxext-opengraph cuts a description to length after it has escaped it.
 CUT = re.compile(r'&[#\w]*(?=(?:\.\.\.|…)">?)')
 
+# The description on the cards, where it breaks off within a word, and in the page's head.
+SAID = re.compile(r'(<meta (?:property="og:description"|name="description") content=")[^"]*')
+
 FULL = "llms-full.txt"
 LICENSE = "https://creativecommons.org/licenses/by/4.0/"
 ABOUT = (
@@ -75,7 +78,10 @@ def add_metadata(app: Sphinx, page: str, template: str, context: dict[str, Any],
     if doctree is None:  # the index, the search: nothing to cite
         return
     title = html.unescape(re.sub("<[^>]+>", "", context.get("title") or ""))
-    tags, words = CUT.sub("", context.get("metatags", "")), description(doctree)
+    words = ABOUT if page == app.config.root_doc else description(doctree)
+    tags = CUT.sub("", context.get("metatags", ""))
+    if words:
+        tags = SAID.sub(lambda said: said[1] + html.escape(words), tags)
     if words and 'name="description"' not in tags:  # the cards, which say it, need an address
         tags += f'\n<meta name="description" content="{html.escape(words)}">'
     context["metatags"] = f"{tags}\n{metadata(app, page, title)}"
