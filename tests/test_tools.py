@@ -540,8 +540,8 @@ def settings(**env: str) -> dict[str, Any]:
 
 
 def test_without_an_address_none_is_invented() -> None:
-    text = yaml.safe_dump(settings())
-    for word in ("github", "colab.", "colab_", "mybinder", "baseurl", "sitemap", "opengraph", "ogp"):
+    text = yaml.safe_dump(settings()).replace("ostrl_colab", "")  # an extension, on every site
+    for word in ("github", "colab", "mybinder", "baseurl", "sitemap", "opengraph", "ogp"):
         assert word not in text
 
 

@@ -39,7 +39,7 @@ def main() -> int:
     parser.add_argument("books", type=Path, nargs="+")
     books = parser.parse_args().books
     said = ", ".join(map(str, books))
-    return java.check("EPUB NOT CHECKED", lambda java: [p for book in books for p in problems(java, book)], said)
+    return java.check("EPUB NOT CHECKED", lambda path: [p for book in books for p in problems(path, book)], said)
 
 
 if __name__ == "__main__":

@@ -20,9 +20,8 @@ from sphinx.application import Sphinx
 BLOCK = re.compile(r'(?<=<div class="highlight-python notranslate">).*?(?=</pre>)', re.S)
 DOT = '<span class="o">.</span>'
 PATH = rf'<span class="n">\w+</span>(?:{re.escape(DOT)}<span class="n">\w+</span>)*'
-NAME = re.compile(
-    rf'(?<!{re.escape(DOT)}){PATH}(?!<span class="o">=<)'
-)  # no field, no argument's name
+# Not a field of something else, not the name of an argument.
+NAME = re.compile(rf'(?<!{re.escape(DOT)}){PATH}(?!<span class="o">=<)')
 
 Objects = dict[str, Any]
 
