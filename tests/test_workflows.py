@@ -42,7 +42,8 @@ def test_a_release_has_the_package_the_site_and_the_printed_book():
     made = "\n".join(commands("release"))
     model = re.search(r"grep -F (\S+)", made)[1]
     assert (ROOT / model).is_file()
-    for part in ("make epub pdf", "cp dist/* build/ostrl.pdf build/ostrl.epub build/ostrl-kindle.epub release/", "ostrl-site.zip"):
+    files = "build/ostrl.pdf build/ostrl.epub build/ostrl-kindle.epub"
+    for part in ("make epub pdf", f"cp dist/* {files} release/", "ostrl-site.zip"):
         assert part in made
     assert position("release", "make epub pdf") < position("release", "gh release create")
 
