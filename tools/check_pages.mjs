@@ -146,7 +146,7 @@ async function accessibility(page, scheme) {
     const result = await window.axe.run(document, { runOnly: rules, resultTypes: ['violations'] });
     return result.violations.flatMap(v => v.nodes.map(n => ({ rule: v.id, impact: v.impact, target: n.target.flat().join(' '), html: n.html.slice(0, 160) })));
   }, scheme === 'dark' ? { type: 'rule', values: ['color-contrast'] }
-    : { type: 'tag', values: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'best-practice'] });
+    : { type: 'tag', values: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice'] });
 }
 
 async function visit(context, url, axe, shot) {
