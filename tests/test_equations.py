@@ -21,11 +21,13 @@ def test_the_number_is_the_link():
 
 
 ALIGNED = "\\begin{aligned}\nx &amp;= 1, \\\\\ny &amp;&lt; 2\n\\end{aligned}"
-PAGE = f"""<!doctype html><main class="bd-article"><div class="math" id="one">{ostrl_equations.linked(NUMBER)}\\[
-J = \\sum_o P(o)
-\\]</div><div class="math" id="two"><span class="eqno"><a href="#two">(1.2)</a></span>\\[\\begin{{split}}
+PAGE = f"""<!doctype html><main class="bd-article"><div class="math" id="one">{ostrl_equations.linked(NUMBER)}
+<mjx-container display="true" data-tex="J = \\sum_o P(o)">J</mjx-container></div>
+<div class="math" id="two"><span class="eqno"><a href="#two">(1.2)</a></span><mjx-container display="true"
+data-tex="\\begin{{split}}
 {ALIGNED}
-\\end{{split}}\\]</div><div class="math" id="three">\\[x\\]</div></main>
+\\end{{split}}">x</mjx-container></div>
+<div class="math" id="three"><mjx-container display="true" data-tex="x">x</mjx-container></div></main>
 <link rel="stylesheet" href="equations.css"><script src="equations.js"></script>"""
 
 
@@ -90,7 +92,9 @@ def test_a_tap_on_an_equation_shows_it_and_a_tap_elsewhere_hides_it(page):
 SET = """<!doctype html><main><p id="a">Let <span class="math"><mjx-container data-tex="\\pi_\\theta"><i>glyphs</i>
 </mjx-container></span> be <b>bold</b>.</p><div class="math"><mjx-container display="true" data-tex="\\begin{split}
 \\begin{aligned}x\\end{aligned}
-\\end{split}"><i id="z">more</i></mjx-container></div><p>No formula.</p></main><script src="equations.js"></script>"""
+\\end{split}"><i id="z">more</i></mjx-container><mjx-container display="true" data-tex="\\begin{split}
+\\begin{aligned}x\\end{aligned}
+\\end{split}">in lines</mjx-container></div><p>No formula.</p></main><script src="equations.js"></script>"""
 TAKEN = """e => {
   const copied = kind => e.clipboardData.getData(kind);
   window.taken = e.defaultPrevented && [copied('text/plain'), copied('text/html')];

@@ -82,7 +82,6 @@ function serve(site, root) {
 
 async function settled(page) {
   await page.evaluate(async () => {
-    await window.MathJax?.startup?.promise;
     await document.fonts.ready;
     await new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)));
   });
@@ -245,7 +244,7 @@ async function faceless(context, url) {
   const page = await context.newPage();
   await page.route(/\.woff2/, route => route.abort());
   await page.goto(url, { waitUntil: 'load' });
-  await settled(page).catch(() => {});                       // a promise of MathJax's that is rejected
+  await settled(page).catch(() => {});                       // a promise that is rejected
   const { math } = await page.evaluate(look);
   await page.close();
   return math.length ? [`without web fonts ${math.length} formulas are not set`] : [];

@@ -11,6 +11,7 @@ import re
 import subprocess
 import unicodedata
 from pathlib import Path
+from typing import Any
 
 import chromium
 from PIL import Image
@@ -37,9 +38,10 @@ DRAW = """async ([svgs, width, height]) => {
 BATCH = 200
 
 
-def convert(formulas: list[tuple[str, bool]], form: str) -> list[str]:
-    """Each formula, TeX and whether it is displayed, as ``mathml`` or ``svg``; raises where TeX knows no such thing."""
-    command = ["node", str(ROOT / "tools/tex.mjs"), form]
+def convert(formulas: list[tuple[str, bool]], form: str, options: dict[str, Any] | None = None) -> list[Any]:
+    """Each formula, TeX and whether it is displayed, as ``mathml``, ``svg`` or ``html`` (with the options and results
+    that tools/tex.mjs tells of); raises where TeX knows no such thing."""
+    command = ["node", str(ROOT / "tools/tex.mjs"), form, json.dumps(options or {})]
     done = subprocess.run(command, input=json.dumps(formulas), capture_output=True, text=True, cwd=ROOT, check=False)
     if done.returncode:
         reason = re.search(r"^Error: (.*(?:\n(?!\s+at ).*)*)", done.stderr, re.M)

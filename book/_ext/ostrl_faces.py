@@ -48,6 +48,7 @@ def spans(rule: str) -> set[int]:
 def keep(points: set[int], font: Path, target: Path) -> None:
     """Write a font with these characters, and no others, in the format that the target's suffix names."""
     options = subset.Options(flavor=target.suffix[1:])
+    options.drop_tables += ["ltag"]  # names of languages, which cannot be cut
     part = subset.Subsetter(options)
     part.populate(unicodes=points)
     with subset.load_font(font, options) as whole:

@@ -10,10 +10,7 @@ from typing import Any
 from ostrl_body import change_body, change_written
 from sphinx.application import Sphinx
 
-NOTE = (
-    '<noscript><p class="noscript">JavaScript is off: formulas are shown as TeX, live figures and search are not '
-    "there.</p></noscript>\n"
-)
+NOTE = '<noscript><p class="noscript">JavaScript is off: live figures and search are not there.</p></noscript>\n'
 
 
 def light(page: str) -> str:

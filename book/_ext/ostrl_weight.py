@@ -23,9 +23,6 @@ WAITED = re.compile(
     r'("[^"]*\b(?:doctools|sphinx_highlight|clipboard\.min|copybutton|sphinx-book-theme|togglebutton|design-tabs)\.js[^"]*")'
 )
 OPTIONS = re.compile(r'<script src="[^"]*\bdocumentation_options\.js[^"]*"></script>')
-MATHJAX = re.compile(r'(?=<script[^>]* src="([^"]*vendor/mathjax/)startup\.js)')
-LATER = ["core", "input/tex", "output/chtml", "a11y/assistive-mml", "fonts/mathjax-newcm-font/chtml"]
-LATER += [f"fonts/mathjax-newcm-font/chtml/dynamic/{name}" for name in ("double-struck", "script", "calligraphic")]
 PICTURE = re.compile(r"(_images/[0-9A-Za-z_-]+)\.png")
 IMAGE = re.compile(r'<img\b(?![^>]*\b(?:width|height)=)([^>]*\bsrc="[^"]*_images/([0-9A-Za-z_-]+\.(?:png|webp))")')
 
@@ -54,11 +51,6 @@ def sizes(folder: Path) -> dict[str, str]:
     return found
 
 
-def ahead(home: str) -> str:
-    """Links that fetch at once what MathJax asks for one after the other."""
-    return "".join(f'<link rel="preload" as="script" fetchpriority="low" href="{home}{name}.js">\n' for name in LATER)
-
-
 def lighten(app: Sphinx, error: Exception | None) -> None:
     if error or app.builder.name != "html":
         return
@@ -77,7 +69,6 @@ def lighten(app: Sphinx, error: Exception | None) -> None:
         if page.name != app.builder.get_target_uri("search"):
             light = OPTIONS.sub(lambda _: options, WAITED.sub(r"<script defer\1 src=\2", SEARCH.sub("", light)))
         light = IMAGE.sub(lambda match: f"<img{size[match[2]]}{match[1]}", light)
-        light = MATHJAX.sub(lambda match: ahead(match[1]), light)
         if light != text:
             page.write_text(light, encoding="utf8")
     (out / "_static/scripts/fontawesome.js").unlink(missing_ok=True)

@@ -18,29 +18,28 @@
   // From a folder on disk the search finds pages, but may not read them for a summary.
   if (location.protocol === 'file:') DOCUMENTATION_OPTIONS.SHOW_SEARCH_SUMMARY = false;
   for (const button of document.querySelectorAll('.search-button-field')) button.removeAttribute('aria-label');
-  const reach = () => {
-    const whole = [...document.querySelectorAll('main span.math, main code .pre')];
-    for (const word of whole) word.classList.remove('wide');
-    const wide = whole.filter(word => {   // no line can hold it: it may be broken
+  const over = box => box.scrollWidth > box.clientWidth + 1;
+  const reach = () => {   // looks first, then changes: a page is laid out anew at each look after a change
+    for (const word of document.querySelectorAll('main .wide')) word.classList.remove('wide');
+    const wide = [...document.querySelectorAll('main span.math, main code .pre')].filter(word => {   // no line can hold it: it may be broken
       const inner = word.matches('.pre') ? word : word.querySelector('mjx-math'), room = word.closest('p, li, td, dd, figcaption');
       return inner && room && inner.getBoundingClientRect().width > room.clientWidth + 1;
     });
-    for (const word of wide) word.classList.add('wide');
     const words = 'main .pst-scrollable-table-container, main .text_html:has(td mjx-container)';   // not a table of numbers
-    for (const box of innerWidth < 720 ? document.querySelectorAll(words) : []) {
-      const table = box.querySelector('table');
-      if (box.scrollWidth > box.clientWidth + 1 && table.tHead) {   // on a phone, rows that don't fit become cards
-        label(table);
-        table.classList.add('ledger');
-      }
+    const tables = [...innerWidth < 720 ? document.querySelectorAll(words) : []].filter(over).map(box => box.querySelector('table'));
+    for (const word of wide) word.classList.add('wide');
+    for (const table of tables.filter(table => table.tHead)) {      // on a phone, rows that don't fit become cards
+      label(table);
+      table.classList.add('ledger');
     }
-    for (const box of document.querySelectorAll('main mjx-container[display="true"], main pre, main .pst-scrollable-table-container, main .text_html')) {
-      if (box.scrollWidth > box.clientWidth + 1) box.tabIndex = 0;
+    const boxes = [...document.querySelectorAll('main mjx-container[display="true"], main pre, main .pst-scrollable-table-container, main .text_html')];
+    const reached = new Set(boxes.filter(over));
+    for (const box of boxes) {
+      if (reached.has(box)) box.tabIndex = 0;
       else if (box.getAttribute('tabindex') === '0') box.removeAttribute('tabindex');
     }
   };
-  const start = () => (window.MathJax?.startup?.promise ?? Promise.resolve()).then(reach);
-  if (document.readyState === 'complete') start(); else window.addEventListener('load', start);
+  if (document.readyState === 'complete') reach(); else window.addEventListener('load', reach);
   window.addEventListener('resize', reach);
   document.addEventListener('toggle', reach, true);           // a proof that is unfolded
 })();

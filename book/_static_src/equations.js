@@ -7,14 +7,12 @@
   said.setAttribute('role', 'status');
   document.querySelector('main').append(said);
 
-  // What MathJax is given, without the signs around it and the environment that Sphinx puts around one of the author's.
+  // What MathJax is given, without the environment that Sphinx puts around one of the author's.
   const bare = text => text.trim()
-    .replace(/^\\([[(])\s*([\s\S]*?)\s*\\[\])]$/, '$2')
     .replace(/^\\begin\{split\}\s*(\\begin\{(\w+)\}[\s\S]*\\end\{\2\})\s*\\end\{split\}$/, '$1');
-  const source = math => bare([...math.childNodes].filter(node => node.nodeType === Node.TEXT_NODE).map(node => node.data).join(''));
 
   for (const math of equations) {
-    const tex = source(math);                                  // now: MathJax replaces the text
+    const tex = bare(math.querySelector('mjx-container').dataset.tex);
     const number = math.querySelector(':scope > .eqno')?.textContent, name = number ? `equation ${number}` : 'this formula';
     const button = document.createElement('button');
     button.type = 'button';
@@ -48,7 +46,8 @@
     if (!formulas.length) return;
     for (const math of formulas) {
       const tex = bare(math.dataset.tex);
-      math.replaceWith(math.hasAttribute('display') ? `$$${tex}$$` : `$${tex}$`);
+      if (math.matches(':has(+ mjx-container[display])')) math.remove();   // there in versions, for each width
+      else math.replaceWith(math.hasAttribute('display') ? `$$${tex}$$` : `$${tex}$`);
     }
     for (const button of copy.querySelectorAll('button')) button.remove();
     event.clipboardData.setData('text/html', copy.innerHTML);

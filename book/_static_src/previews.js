@@ -44,15 +44,12 @@
     if (owner === target) return;
     close();
     owner = target;
-    window.MathJax?.typesetClear?.([card]);
     card.innerHTML = contents[target.getAttribute('href')] + hint;
     card.style.visibility = 'hidden';                 // measured and typeset first, then shown
     card.hidden = false;
     target.setAttribute('aria-describedby', card.id);
-    if (card.querySelector('.math') && window.MathJax?.startup) {
-      await MathJax.startup.promise;
-      await MathJax.typesetPromise([card]);
-    }
+    const formulas = card.querySelectorAll('.math');
+    if (formulas.length) await window.setFormulas?.(formulas);
     if (owner !== target) return;
     place();
     card.style.visibility = '';

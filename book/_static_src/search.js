@@ -9,8 +9,7 @@
   // The text with its formulas set: a passage is cut at blanks, and a formula has none.
   function set(text) {
     const nodes = text.split(FORMULA).map((part, i) => i % 2 ? Object.assign(document.createElement('span'), { className: 'math nohighlight', textContent: part }) : part);
-    const formulas = nodes.filter(node => node.nodeType);
-    if (formulas.length && window.MathJax?.startup) MathJax.startup.promise = MathJax.startup.promise.then(() => MathJax.typesetPromise(formulas));
+    window.setFormulas?.(nodes.filter(node => node.nodeType));
     return nodes;
   }
 
