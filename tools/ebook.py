@@ -74,6 +74,8 @@ def article(page: BeautifulSoup, name: str) -> Tag:
     found = page.select_one("article.bd-article")
     if found is None:
         raise ValueError(f"{name} has no article.bd-article")
+    for narrow in found.select('mjx-container[class*="to-"]'):  # the same again, in lines for a narrow column
+        narrow.decompose()
     for formula in found.select("mjx-container[data-tex]"):  # set for a browser: here its TeX is what counts
         formula.replace_with((r"\[{}\]" if formula.has_attr("display") else r"\({}\)").format(formula["data-tex"]))
     return found
