@@ -22,7 +22,7 @@ def test_style_sheets_are_joined_in_their_order_with_addresses_from_where_they_l
     page = """<link rel="stylesheet" type="text/css" href="../_static/styles/theme.css?v=1" />
 <script src="../_static/x.js"></script>
 <link href="../_static/styles/own.css" rel="stylesheet"><link rel="icon" href="../_static/i.svg">"""
-    changed = ostrl_bundle.one(page, ostrl_bundle.SHEET, 0, '<link rel="stylesheet" href="{}">', static(tmp_path))
+    changed = ostrl_bundle.bundled(static(tmp_path), set())(page)
     first, *rest = changed.split("\n")
     assert rest == ['<script src="../_static/x.js"></script>', '<link rel="icon" href="../_static/i.svg">']
     name = first.removeprefix('<link rel="stylesheet" href="../_static/').removesuffix('">')
@@ -37,12 +37,11 @@ def test_scripts_of_the_book_are_one_at_the_place_of_the_last_and_others_stay(tm
         (tmp_path / f"{name}.js").write_text(f"{name}();\n")
     tag = '<script defer="defer" src="_static/{}.js?v=1"></script>\n'.format
     page = tag("a") + tag("theirs") + tag("b") + "<p>"
-    new = '<script defer src="{}"></script>'
-    changed = ostrl_bundle.one(page, ostrl_bundle.SCRIPT, -1, new, tmp_path, {"a.js", "b.js"})
+    changed = ostrl_bundle.bundled(tmp_path, {"a.js", "b.js"})(page)
     assert changed.startswith(tag("theirs") + '<script defer src="_static/all-') and changed.endswith("</script>\n<p>")
     text = next(tmp_path.glob("all-*.js")).read_text()
     assert text.index("a();") < text.index("b();") and text.count("reportError") == 2
 
 
 def test_a_page_without_any_stays_as_it_is(tmp_path):
-    assert ostrl_bundle.one("<p>x</p>", ostrl_bundle.SHEET, 0, "{}", tmp_path) == "<p>x</p>"
+    assert ostrl_bundle.bundled(tmp_path, {"a.js"})("<p>x</p>") == "<p>x</p>"

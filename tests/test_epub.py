@@ -21,6 +21,9 @@ import ebook  # noqa: E402
 import epub  # noqa: E402
 import formulas  # noqa: E402
 
+sys.path.insert(0, str(ROOT / "book/_ext"))
+import ostrl_math  # noqa: E402
+
 MENU = """<nav class="bd-links"><p class="caption"><span class="caption-text">Start here</span></p><ul>
 <li class="toctree-l1"><a href="../notebooks/one.html">1. One</a></li></ul>
 <p class="caption"><span class="caption-text">Back matter</span></p><ul>
@@ -54,11 +57,21 @@ Image.new("RGB", (4, 3)).save(PNG, "PNG")
 CONFIG = {"title": "The book & more", "author": "Ada", "rights": "Hers", "version": "1.2"}
 
 
+def as_set(formula):
+    """A formula as the pages have it: what is displayed twice, the second time in lines for a narrow column."""
+    tex, displayed = formula
+    kind = ' display="true"' if displayed else ""
+    text = f'<mjx-container class="MathJax" jax="CHTML"{kind} style="position: relative;"><mjx-math>set</mjx-math>'
+    text += "</mjx-container>"
+    return ostrl_math.versions(tex, [(26, text), (0, text)] if displayed else [(0, text)])
+
+
 @pytest.fixture(params=[CANONICAL, ""], ids=["published", "no address"])
 def site(request, tmp_path, monkeypatch):
     for name, body in PAGES.items():
         path = tmp_path / "site" / name
         path.parent.mkdir(parents=True, exist_ok=True)
+        body = ostrl_math.each(body, as_set)
         path.write_text(f"{HEAD.format(request.param, MENU)}{body}</article></body></html>", encoding="utf8")
     (tmp_path / "site/_images").mkdir()
     Image.new("RGB", (4, 3)).save(tmp_path / "site/_images/line.webp")

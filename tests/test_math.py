@@ -55,6 +55,25 @@ def test_a_formula_carries_its_tex_and_not_what_mathjax_notes_for_itself(ready):
         ostrl_math.light("<svg></svg>", "x", "")
 
 
+def test_a_single_letter_looks_the_same_in_one_element_as_in_two(browser, tmp_path, ready, monkeypatch):
+    tex = LONG + r" \tfrac{1}{B} \hat{g}_{\text{best}}^{2} \not= \log \left( \frac{a'}{b} \right) \textstyle\sum_i x_i"
+    *texts, rules = formulas.convert([(tex, True), (tex, False)], "html", OPTIONS)
+    page = browser.new_page()
+
+    def shown():
+        set_ = "<p>".join(ostrl_math.versions(tex, text) for text in texts)
+        style = ostrl_math.sheet(rules, "font-size: 106%; position: relative;").replace(ostrl_math.FACES, "no")
+        page.goto(page_alone(tmp_path, f'<!doctype html><style>{style}</style><div class="math">{set_}</div>'))
+        return set_.count("<mjx-"), page.screenshot()
+
+    few, picture = shown()
+    monkeypatch.setattr(ostrl_math, "SINGLE", re.compile("(?!)" + 5 * "()"))
+    many, other = shown()
+    assert few < 0.85 * many
+    assert picture == other
+    page.close()
+
+
 def test_what_tex_does_not_know_stops_the_build():
     with pytest.raises(ValueError, match=r"Undefined control sequence \\nosuch"):
         formulas.convert([(r"\nosuch", False)], "html", OPTIONS)

@@ -50,6 +50,25 @@ def test_only_what_would_fill_a_phone_is_broken_and_not_inside_a_name():
     assert ostrl_code.line(text) == f'<span class="line">{text}\n</span>'
 
 
+def test_words_in_code_without_a_look_of_their_own_have_no_element():
+    sheet = """html[data-theme="light"] .highlight { background: #fefefe; color: #080808 }
+html[data-theme="light"] .highlight .k { color: #6730C5 } /* Keyword */
+html[data-theme="light"] .highlight .n { color: #080808 } /* Name */
+html[data-theme="light"] .highlight .p { color: #080808 } /* Punctuation */
+html[data-theme="light"] .highlight .gs { color: #080808; font-weight: bold } /* Generic.Strong */
+html[data-theme="dark"] .highlight { background: #2b2b2b; color: #F8F8F2 }
+html[data-theme="dark"] .highlight .k { color: #DCC6E0 } /* Keyword */
+html[data-theme="dark"] .highlight .n { color: #F8F8F2 } /* Name */
+html[data-theme="dark"] .highlight .p { color: #F8F8F0 } /* Punctuation */
+html[data-theme="dark"] .highlight .gs { color: #F8F8F2; font-weight: bold } /* Generic.Strong */
+"""
+    assert ostrl_code.plain(sheet) == {"n"}
+    code = '<span class="k">if</span> <a><span class="n">ab<wbr>c</span></a> <span class="n">d</span>'
+    bare = '<span class="k">if</span> <a>ab<wbr>c</a> d'
+    text = '<span class="n">text</span>'
+    assert ostrl_code.bare(text + PYTHON.format(code), {"n"}) == text + PYTHON.format(bare)
+
+
 def test_a_question_is_searched_by_the_words_that_say_what_it_is_about():
     language = ostrl_search.SearchQuestions({})
     question = language.split("Why doesn't my loss go down?")

@@ -113,7 +113,7 @@ function look() {
     if (block.scrollWidth > block.clientWidth + 1) wide.push(`code that scrolls sideways: ${block.textContent.trim().slice(0, 60)}`);
   }
   for (const math of document.querySelectorAll('main mjx-container[display="true"]')) {
-    if (math.scrollWidth > math.clientWidth + 1) wide.push(`an equation that scrolls sideways: ${math.closest('[data-latex]')?.dataset.latex ?? math.textContent.trim().slice(0, 60)}`);
+    if (math.scrollWidth > math.clientWidth + 1) wide.push(`an equation that scrolls sideways: ${math.dataset.tex.slice(0, 60)}`);
   }
   return { wide, math: [...raw.map(t => `not rendered: ${t}`), ...broken], images };
 }
@@ -243,7 +243,7 @@ async function faceless(context, url) {
   const page = await context.newPage();
   await page.route(/\.woff2/, route => route.abort());
   await page.goto(url, { waitUntil: 'load' });
-  await settled(page).catch(() => {});                       // a promise that is rejected
+  await settled(page);
   const { math } = await page.evaluate(look);
   await page.close();
   return math.length ? [`without web fonts ${math.length} formulas are not set`] : [];

@@ -45,7 +45,7 @@ def problems(pages: dict[str, BeautifulSoup], named: dict[str, list[str]]) -> It
     for name, soup in pages.items():
         if name.startswith("notebooks/"):
             lines |= lines_below(soup)
-            if soup.select_one("main .highlight .n") and not soup.select_one('main .highlight a[href*="#ostrl."]'):
+            if soup.select_one("main .highlight .line") and not soup.select_one('main .highlight a[href*="#ostrl."]'):
                 yield f"{name}: nothing in its code leads to the API reference"
     for label, names in sorted(named.items()):
         for name in names:

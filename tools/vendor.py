@@ -1,7 +1,8 @@
 """Copy what a page needs in the browser out of node_modules, so that the site asks nobody else for it.
 
-Every page needs the faces, and every page with an equation needs MathJax. The widget runtime is copied too; the build
-drops it from the site again where no page shows a widget. Run ``npm ci --ignore-scripts`` first.
+Every page needs the faces. MathJax sets the formulas: those of the pages while the book is built, those of cards and of
+found passages in the browser. The widget runtime is copied too; the build drops it from the site again where no page
+shows a widget. Run ``npm ci --ignore-scripts`` first.
 """
 
 from __future__ import annotations

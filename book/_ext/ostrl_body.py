@@ -1,4 +1,4 @@
-"""What extensions of the book share: a change of every page's body before it is written, or of the whole page after."""
+"""What extensions of the book share: its pages, and changes of all: of their body before they are written, or after."""
 
 from __future__ import annotations
 
@@ -19,16 +19,22 @@ def change_body(app: Sphinx, change: Callable[[str], str]) -> None:
     app.connect("html-page-context", apply)
 
 
-def change_written(app: Sphinx, change: Callable[[str], str]) -> None:
-    """Apply ``change`` to what the theme alone writes: all of a page, once it is on disk."""
+def written(app: Sphinx) -> list[Path]:
+    """The pages on disk: not the templates that the theme leaves among its files."""
+    out = Path(app.outdir)
+    return [page for page in sorted(out.rglob("*.html")) if out / "_static" not in page.parents]
+
+
+def change_written(app: Sphinx, change: Callable[[str], str], priority: int = 500) -> None:
+    """Apply ``change`` to what the theme alone writes: all of a page, once on disk. A higher priority is later."""
 
     def apply(app: Sphinx, error: Exception | None) -> None:
         if error or app.builder.name != "html":
             return
-        for page in Path(app.outdir).rglob("*.html"):
+        for page in written(app):
             text = page.read_text(encoding="utf8")
             changed = change(text)
             if changed != text:
                 page.write_text(changed, encoding="utf8")
 
-    app.connect("build-finished", apply)
+    app.connect("build-finished", apply, priority=priority)

@@ -9,10 +9,12 @@ from __future__ import annotations
 import hashlib
 import posixpath
 import re
-from functools import partial
+from collections.abc import Callable
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
+from ostrl_body import change_written
 from sphinx.application import Sphinx
 
 SHEET = re.compile(r'<link\b(?=[^>]*\brel="stylesheet")[^>]*\bhref="([^"]*_static/)([^"?]+\.css)[^"]*"[^>]*>\n?')
@@ -34,7 +36,7 @@ def script(static: Path, name: str) -> str:
     return f"try {{\n{(static / name).read_text(encoding='utf8')}}} catch (error) {{ reportError(error); }}"
 
 
-def bundle(static: Path, names: list[str]) -> str:
+def bundle(static: Path, names: tuple[str, ...]) -> str:
     """Write the files as one, under a name that changes with them; returns it."""
     read = sheet if names[0].endswith(".css") else script
     text = "\n".join(read(static, name) for name in names)
@@ -43,37 +45,30 @@ def bundle(static: Path, names: list[str]) -> str:
     return name
 
 
-def one(page: str, pattern: re.Pattern[str], place: int, tag: str, static: Path, own: set[str] | None = None) -> str:
-    """The page with one tag, in the place of the first (0) or the last (-1), for all that are matched."""
-    found = [match for match in pattern.finditer(page) if own is None or match[2] in own]
+def one(page: str, found: list[re.Match[str]], place: int, tag: str, join: Callable[[tuple[str, ...]], str]) -> str:
+    """The page with one tag, in the place of the first (0) or the last (-1), for all that are found."""
     if not found:
         return page
-    name = bundle(static, [match[2] for match in found])
     kept = found[place]
     for match in reversed(found):
-        new = tag.format(kept[1] + name) + "\n" if match is kept else ""
+        new = tag.format(kept[1] + join(tuple(match[2] for match in found))) + "\n" if match is kept else ""
         page = page[: match.start()] + new + page[match.end() :]
     return page
 
 
-def write(app: Sphinx, error: Exception | None) -> None:
-    if error or app.builder.name != "html":
-        return
-    out = Path(app.outdir)
-    own = {path.name for path in (Path(__file__).parent.parent / "_static_src").glob("*.js")}
-    sheets = partial(one, pattern=SHEET, place=0, tag='<link rel="stylesheet" href="{}">', static=out / "_static")
-    scripts = partial(
-        one, pattern=SCRIPT, place=-1, tag='<script defer src="{}"></script>', static=out / "_static", own=own
-    )
-    for path in out.rglob("*.html"):
-        if path.relative_to(out).parts[0] == "_static":
-            continue
-        text = path.read_text(encoding="utf8")
-        changed = scripts(sheets(text))
-        if changed != text:
-            path.write_text(changed, encoding="utf8")
+def bundled(static: Path, own: set[str]) -> Callable[[str], str]:
+    """What gives a page its bundles; most pages share theirs, and each is written once."""
+    join = cache(partial(bundle, static))
+
+    def change(page: str) -> str:
+        page = one(page, list(SHEET.finditer(page)), 0, '<link rel="stylesheet" href="{}">', join)
+        scripts = [match for match in SCRIPT.finditer(page) if match[2] in own]
+        return one(page, scripts, -1, '<script defer src="{}"></script>', join)
+
+    return change
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
-    app.connect("build-finished", write, priority=970)  # after all that adds one
+    own = {path.name for path in (Path(__file__).parent.parent / "_static_src").glob("*.js")}
+    change_written(app, bundled(Path(app.outdir) / "_static", own), priority=970)  # after all that adds one
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -8,10 +8,13 @@ columns.
 from __future__ import annotations
 
 import re
+from functools import cache
 from html import unescape
+from pathlib import Path
 from typing import Any
 
 from docutils import nodes
+from ostrl_body import change_written
 from sphinx.application import Sphinx
 
 BLOCK = re.compile(
@@ -24,6 +27,8 @@ OUTPUT = re.compile(r'(<div class="output stream [^"]*"><div class="highlight"><
 RUN = re.compile(r"\S{20,}")
 PLACE = re.compile(r"(?<=[(\[{,])(?![)\]},]|$)|(?=\.[A-Za-z_])")
 WHOLE = re.compile(r'<span class="(s[12]|m\w)">([^<\s]{2,40})</span>')
+COLOR = re.compile(r'^html\[data-theme="(\w+)"\] \.highlight( \.\w+)? \{(.*)\}', re.M)
+HIGHLIGHTED = re.compile(r'(?<=<div class="highlight"><pre>).*?(?=</pre>)', re.S)
 TO_TOOLS = re.compile(r"^ *# (?:NBVAL_\w+|fmt: (?:on|off|skip))(?:\n|$)| +# (?:fmt: (?:on|off|skip)|noqa\b.*)$", re.M)
 
 
@@ -110,6 +115,21 @@ def columns(body: str) -> str:
     return OUTPUT.sub(width, body)
 
 
+def plain(sheet: str) -> set[str]:
+    """The kinds of words that have no look of their own, in light and in dark: names, mostly, and commas."""
+    looks: dict[str, set[tuple[str, str]]] = {}
+    for theme, kind, look in COLOR.findall(sheet):
+        color = re.fullmatch(r"(?: background: #\w+;)? color: (#\w+) ", look)
+        looks.setdefault(kind.removeprefix(" ."), set()).add((theme, color[1] if color else look))
+    return {kind for kind, look in looks.items() if kind and look == looks[""]}
+
+
+def bare(page: str, kinds: set[str]) -> str:
+    """The page without elements in its code around words that have no look of their own."""
+    words = re.compile(rf'<span class="(?:{"|".join(sorted(kinds))})">([^<]*(?:<wbr>[^<]*)*)</span>')
+    return HIGHLIGHTED.sub(lambda code: words.sub(r"\1", code[0]), page)
+
+
 def mark_lines(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: Any) -> None:
     if context.get("body"):
         source = page.startswith("_modules/")
@@ -119,4 +139,7 @@ def mark_lines(app: Sphinx, page: str, template: str, context: dict[str, Any], d
 def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("doctree-read", tidy)
     app.connect("html-page-context", mark_lines)
+    sheet = Path(app.outdir) / "_static/pygments.css"
+    kinds = cache(lambda: plain(sheet.read_text(encoding="utf8")))
+    change_written(app, lambda page: bare(page, kinds()), priority=930)  # after what finds names in code
     return {"parallel_read_safe": True, "parallel_write_safe": True}

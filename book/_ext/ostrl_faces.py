@@ -14,6 +14,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+import ostrl_body
 from fontTools import subset
 from fontTools.ttLib import TTFont
 from fontTools.varLib import instancer
@@ -86,9 +87,9 @@ def cut(sheet: Path, points: set[int]) -> None:
 def lighten(app: Sphinx, error: Exception | None) -> None:
     if error or app.builder.name != "html":
         return
-    out, static = Path(app.outdir), Path(app.outdir) / "_static"
-    pages = [path for path in out.rglob("*.html") if static not in path.parents]
-    texts = [path.read_text(encoding="utf8") for path in [*pages, static / "names.js"]]  # what the search shows, too
+    static = Path(app.outdir) / "_static"
+    files = [*ostrl_body.written(app), static / "names.js"]  # what the search shows, too
+    texts = [path.read_text(encoding="utf8") for path in files]
     cut(static / SHEET, written(texts))
 
 

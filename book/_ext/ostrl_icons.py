@@ -11,6 +11,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+from ostrl_body import written
 from ostrl_faces import keep
 from sphinx.application import Sphinx
 
@@ -48,10 +49,9 @@ def shrink(font: Path, points: set[int]) -> None:
 def lighten(app: Sphinx, error: Exception | None) -> None:
     if error or app.builder.name != "html":
         return
-    out, static = Path(app.outdir), Path(app.outdir) / "_static"
+    static = Path(app.outdir) / "_static"
     scripts = [path for path in static.rglob("*.js") if "vendor" not in path.parts]
-    pages = [path for path in out.rglob("*.html") if static not in path.parents]
-    names = used([path.read_text(encoding="utf8") for path in [*pages, *scripts]])
+    names = used([path.read_text(encoding="utf8") for path in [*written(app), *scripts]])
     sheet = static / SHEET
     sheet.write_text(cut(sheet.read_text(encoding="utf8"), names), encoding="utf8")
     points = letters([path.read_text(encoding="utf8") for path in static.rglob("*.css") if "vendor" not in path.parts])

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from ostrl_body import written
 from ostrl_faces import ALWAYS, keep
 from sphinx.application import Sphinx
 from sphinx.util import logging
@@ -32,11 +33,15 @@ TOKEN = re.compile(
 STARTUP = re.compile(r'<script[^>]* src="([^"]*_static/)vendor/mathjax/startup\.js[^"]*"></script>')
 # What MathJax notes for itself, or repeats at each formula that the style sheet can say once.
 NOTES = re.compile(r' (?:data-latex|data-mjx-[\w-]+|noic|texclass|unselectable|overflow|xmlns)="[^"]*"')
+# A letter and nothing else in an element of its own: what that one says, its letter can.
+SINGLE = re.compile(
+    r'<(mjx-m[ion])((?: (?!class|style)[\w-]+="[^"]*")*)><mjx-c class="([\w-]+)"([^>]*)>([^<]*)</mjx-c></\1>'
+)
 START = re.compile(r'^<mjx-container class="MathJax" jax="CHTML"([^>]*?) style="([^"]*)"')
 FACE = re.compile(r'\bNCM-([A-Z0-9]+)"')
 STYLE = "math.css"
 FACES = "vendor/mathjax/fonts/mathjax-newcm-font/chtml/woff2"
-# Columns, in em of their text, from a small phone's on: where a formula may stand whole, and what broken ones fit.
+# Columns, in em of their text, from a small phone's on: where a formula may stand whole; and which the broken ones fit.
 WIDTHS = [*range(7, 20), *range(20, 48, 2)]
 BROKEN = [12, 17, 26]
 
@@ -67,20 +72,26 @@ def found(page: str) -> list[Formula]:
     return there
 
 
-def light(text: str, tex: str, shown: str) -> str:
-    """What MathJax writes, without what the pages do not need, with its TeX, and the widths at which it is shown."""
-    text = NOTES.sub("", text)
+def parts(text: str) -> tuple[str, str, str]:
+    """What MathJax writes, less what the pages do not need: attributes of its own, its look, and all that follows."""
+    text = SINGLE.sub(r'<mjx-c class="\3 single"\2\4>\5</mjx-c>', NOTES.sub("", text))
     start = START.match(text)
     if start is None:
         raise ValueError(f"MathJax writes formulas in another way now: {text[:200]}")
+    return start[1], start[2], text[start.end() :]
+
+
+def light(text: str, tex: str, shown: str) -> str:
+    """A formula as the pages have it: with its TeX, and the widths at which it is shown."""
+    attributes, _, rest = parts(text)
     data = html.escape(tex).replace("\n", "&#10;")
-    return f'<mjx-container jax="CHTML"{start[1]}{shown} data-tex="{data}"{text[start.end() :]}'
+    return f'<mjx-container jax="CHTML"{attributes}{shown} data-tex="{data}"{rest}'
 
 
-def versions(tex: str, found: list[tuple[int, str]]) -> str:
+def versions(tex: str, each_width: list[tuple[int, str]]) -> str:
     """A formula for every width: each version is shown from its width on, up to that of the next wider one."""
     texts, wider = [], 0
-    for width, text in found:
+    for width, text in each_width:
         names = [f"from-{width}"] * bool(width) + [f"to-{wider}"] * bool(wider)
         texts.append(light(text, tex, f' class="{" ".join(names)}"' if names else ""))
         wider = width
@@ -93,15 +104,17 @@ def sheet(rules: str, look: str) -> str:
         f"@container formula (width < {width}em) {{\n"
         f"  mjx-container[display].from-{width} {{ display: none; }}\n"
         f"  mjx-container[display].to-{width} {{ display: block; }}\n}}"
-        for width in sorted({*WIDTHS, *BROKEN}, reverse=True)
+        for width in reversed(WIDTHS)
     ]
     versions = [
         "div.math { container: formula / inline-size; }",
         'mjx-container[display][class*="to-"] { display: none; }',
     ]
     look = f'mjx-container[jax="CHTML"] {{ {look} }}'
+    whole = "calc(100% + 1em) -2px, calc(100% + 1em) calc(100% + 2px), -1em calc(100% + 2px)"
+    single = f"mjx-c.single {{ clip-path: padding-box polygon(-1em -2px, {whole}); }}"  # as of a letter among others
     far = "mjx-assistive-mml { content-visibility: auto; contain-intrinsic-size: 1px 1px; }"  # not laid out until near
-    return "\n".join([rules.replace("FONTS", FACES), look, far, *versions, *shown, ""])
+    return "\n".join([rules.replace("FONTS", FACES), look, single, far, *versions, *shown, ""])
 
 
 def embed(rules: str, folder: Path, texts: str) -> str:
@@ -122,22 +135,20 @@ def write(app: Sphinx, error: Exception | None) -> None:
     """Set the formulas of every page."""
     if error or app.builder.name != "html":
         return
-    out = Path(app.outdir)
-    files = [path for path in sorted(out.rglob("*.html")) if path.relative_to(out).parts[0] != "_static"]
-    pages = {path: path.read_text(encoding="utf8") for path in files}
+    static = Path(app.outdir) / "_static"
+    pages = {path: path.read_text(encoding="utf8") for path in written(app)}
     there = {path: found(text) for path, text in pages.items()}
-    different = list(dict.fromkeys(formula for formulas_ in there.values() for formula in formulas_))
+    different = list(dict.fromkeys(formula for some in there.values() for formula in some))
     options = {"output": app.config.mathjax3_config["output"], "widths": WIDTHS, "broken": BROKEN}
     *texts, rules = formulas.convert(different, "html", options)
     ready = {formula: versions(formula[0], text) for formula, text in zip(different, texts, strict=True)}
     if texts:
-        rules = embed(rules, out / "_static" / FACES, "".join(ready.values()))
-        look = START.match(NOTES.sub("", texts[0][0][1]))
-        (out / "_static" / STYLE).write_text(sheet(rules, look[2] if look else ""), encoding="utf8")
+        _, look, _ = parts(texts[0][0][1])
+        rules = embed(rules, static / FACES, "".join(ready.values()))
+        (static / STYLE).write_text(sheet(rules, look), encoding="utf8")
     for path, text in pages.items():
-        changed = each(text, ready.__getitem__)
         link = rf'<link rel="stylesheet" href="\1{STYLE}">' if there[path] else ""
-        changed = STARTUP.sub(link, changed)
+        changed = STARTUP.sub(link, each(text, ready.__getitem__))
         if changed != text:
             path.write_text(changed, encoding="utf8")
     LOGGER.info("formulas: %d set, %d of them different", sum(map(len, there.values())), len(different))

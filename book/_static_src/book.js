@@ -19,20 +19,22 @@
   if (location.protocol === 'file:') DOCUMENTATION_OPTIONS.SHOW_SEARCH_SUMMARY = false;
   for (const button of document.querySelectorAll('.search-button-field')) button.removeAttribute('aria-label');
   const over = box => box.scrollWidth > box.clientWidth + 1;
+  // What is open: to look at what is folded would have it laid out, each by itself.
+  const open = words => [...document.querySelectorAll(words)].filter(box => !box.closest('details:not([open]) > :not(summary)'));
   const reach = () => {   // looks first, then changes: a page is laid out anew at each look after a change
     for (const word of document.querySelectorAll('main .wide')) word.classList.remove('wide');
-    const wide = [...document.querySelectorAll('main span.math, main code .pre')].filter(word => {   // no line can hold it: it may be broken
+    const wide = open('main span.math, main code .pre').filter(word => {   // no line can hold it: it may be broken
       const inner = word.matches('.pre') ? word : word.querySelector('mjx-math'), room = word.closest('p, li, td, dd, figcaption');
       return inner && room && inner.getBoundingClientRect().width > room.clientWidth + 1;
     });
     const words = 'main .pst-scrollable-table-container, main .text_html:has(td mjx-container)';   // not a table of numbers
-    const tables = [...innerWidth < 720 ? document.querySelectorAll(words) : []].filter(over).map(box => box.querySelector('table'));
+    const tables = (innerWidth < 720 ? open(words) : []).filter(over).map(box => box.querySelector('table'));
     for (const word of wide) word.classList.add('wide');
     for (const table of tables.filter(table => table.tHead)) {      // on a phone, rows that don't fit become cards
       label(table);
       table.classList.add('ledger');
     }
-    const boxes = [...document.querySelectorAll('main mjx-container[display="true"], main pre, main .pst-scrollable-table-container, main .text_html')];
+    const boxes = open('main mjx-container[display="true"], main pre, main .pst-scrollable-table-container, main .text_html');
     const reached = new Set(boxes.filter(over));
     for (const box of boxes) {
       if (reached.has(box)) box.tabIndex = 0;

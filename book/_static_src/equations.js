@@ -16,7 +16,7 @@
     const number = math.querySelector(':scope > .eqno')?.textContent, name = number ? `equation ${number}` : 'this formula';
     const button = document.createElement('button');
     button.type = 'button';
-    button.className = 'copy-tex mathjax_ignore';
+    button.className = 'copy-tex';
     button.textContent = 'Copy TeX';
     button.setAttribute('aria-label', `Copy TeX of ${name}`);
     button.addEventListener('click', async () => {

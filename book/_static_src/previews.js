@@ -9,7 +9,7 @@
   const contents = JSON.parse(data.textContent);
   const card = document.createElement('div');
   card.id = 'preview';
-  card.className = 'preview mathjax_ignore';
+  card.className = 'preview';
   card.setAttribute('role', 'tooltip');
   card.hidden = true;
   main.append(card);
