@@ -47,6 +47,14 @@ def test_only_what_a_narrow_column_cannot_hold_has_versions(ready):
     assert "mjx-linebox" not in whole[1] and all("mjx-linebox" in text for _, text in broken)
 
 
+def test_what_stands_left_of_relation_signs_is_not_broken():
+    tex = rf"\begin{{aligned}} V(b) &= {LONG.replace('=', '+')} \\\\ &= {LONG.replace('=', '+')} \end{{aligned}}"
+    whole, *broken = formulas.convert([(tex, True)], "html", OPTIONS)[0]
+    assert len(broken) == 3 and all("mjx-linebox" in text for _, text in broken)
+    left = [re.search(r'<mjx-mtd style="text-align: right.*?</mjx-mtd>', text)[0] for _, text in [whole, *broken]]
+    assert all("𝑉" in text and "mjx-linebox" not in text for text in left)
+
+
 def test_a_formula_carries_its_tex_and_not_what_mathjax_notes_for_itself(ready):
     text = ostrl_math.versions("a < b", ready["inline"])
     assert text.startswith('<mjx-container jax="CHTML" data-tex="a &lt; b"><mjx-math')

@@ -15,6 +15,13 @@ await MathJax.init({
   svg: { fontCache: 'none', linebreaks: { inline: false } }, chtml: { ...output, fontURL: 'FONTS' }, startup: { typeset: false },
 });
 const adaptor = MathJax.startup.adaptor;
+// What stands left of a row of relation signs stays in one line: V(b) = ... has room for lines on the right.
+const left = cell => cell.isKind('mtd') && cell.parent.childNodes[0] === cell && cell.parent.childNodes.length > 1;
+if (form === 'html') {
+  MathJax.startup.document.inputJax[0].postFilters.add(({ data }) => data.root.walkTree(cell => {
+    if (left(cell)) cell.walkTree(part => part.isKind('mo') && part.attributes.set('linebreak', 'nobreak'));
+  }));
+}
 
 async function html(tex, display, width) {
   const ex = MathJax.startup.document.outputJax.font.params.x_height;   // lengths in em, then
